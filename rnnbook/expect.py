@@ -1,0 +1,108 @@
+"""Checks of arguments, one wording for both twins: the argument, its value, what was expected.
+
+Every function returns nothing and raises ``ValueError`` (or ``TypeError`` for a wrong kind of
+array) before any work is done. They read only ``shape``, ``dtype`` and values, so NumPy arrays
+and torch tensors both pass through them.
+"""
+
+import math
+import numbers
+
+
+def positive_int(name, value):
+    """``value`` is an integer of at least 1."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name}={value!r}: expected an integer of at least 1")
+
+
+def index(name, value, size):
+    """``value`` is an integer with 0 <= value < size."""
+    if not isinstance(value, numbers.Integral) or not 0 <= value < size:
+        raise ValueError(f"{name}={value!r}: expected an integer from 0 to {size - 1}")
+
+
+def probability(name, value):
+    """``value`` is a number p with 0 <= p < 1."""
+    if not isinstance(value, numbers.Real) or not 0 <= value < 1:
+        raise ValueError(f"{name}={value!r}: expected a probability p with 0 <= p < 1")
+
+
+def non_negative(name, value):
+    """``value`` is a finite number of at least 0."""
+    if not isinstance(value, numbers.Real) or not 0 <= value < math.inf:
+        raise ValueError(f"{name}={value!r}: expected a finite number of at least 0")
+
+
+def positive(name, value):
+    """``value`` is a finite number above 0."""
+    if not isinstance(value, numbers.Real) or not 0 < value < math.inf:
+        raise ValueError(f"{name}={value!r}: expected a finite number above 0")
+
+
+def one_of(name, value, choices):
+    """``value`` is one of ``choices``."""
+    if value not in choices:
+        raise ValueError(f"{name}={value!r}: expected one of {', '.join(map(repr, choices))}")
+
+
+def shape(name, array, expected):
+    """``array.shape`` matches ``expected``, whose entries are sizes or letters for any size."""
+    given = tuple(getattr(array, "shape", ()))
+    fits = len(given) == len(expected) and all(
+        isinstance(e, str) or e == g for e, g in zip(expected, given, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join(map(str, expected)) + ("," if len(expected) == 1 else "")
+        raise ValueError(f"{name} has shape {given}: expected ({wanted})")
+
+
+def dtype(name, array, expected):
+    """``array.dtype`` is exactly ``expected``: precision is never changed silently."""
+    if array.dtype != expected:
+        short = str(expected).removeprefix("torch.")
+        raise TypeError(
+            f"{name} has dtype {array.dtype}: expected {short}, the dtype of the parameters. "
+            f"Convert {name}, or build the layer with another dtype="
+        )
+
+
+def integers(name, array):
+    """``array`` holds integers (ids, class numbers, lengths)."""
+    if "int" not in str(array.dtype):
+        raise TypeError(f"{name} has dtype {array.dtype}: expected integers")
+
+
+def ids(name, array, size):
+    """Every entry of ``array`` is an integer with 0 <= id < size."""
+    integers(name, array)
+    if 0 in array.shape:
+        return
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or high >= size:
+        bad = low if low < 0 else high
+        raise ValueError(f"{name} contains {bad}: expected integers from 0 to {size - 1}")
+
+
+def lengths(value, time, batch):
+    """``value (N,)`` holds integers with 1 <= length <= T, one for each sequence."""
+    integers("lengths", value)
+    shape("lengths", value, (batch,))
+    if batch == 0:
+        return
+    low, high = int(value.min()), int(value.max())
+    if low < 1 or high > time:
+        bad = low if low < 1 else high
+        raise ValueError(f"lengths contains {bad}: expected integers from 1 to T={time}")
+
+
+def state_dict(own, given):
+    """The shapes ``{name: shape}`` that are given are those of the model: none more, none less."""
+    faults = [f"missing {name}" for name in own if name not in given]
+    faults += [f"unexpected {name}" for name in given if name not in own]
+    faults += [
+        f"{name} has shape {tuple(given[name])}, expected {tuple(own[name])}"
+        for name in own
+        if name in given and tuple(given[name]) != tuple(own[name])
+    ]
+    if faults:
+        raise ValueError("state_dict does not fit the model: " + "; ".join(faults))

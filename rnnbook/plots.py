@@ -1,0 +1,195 @@
+"""Every figure that the chapters share. Each function draws what it is handed and returns a Figure.
+
+One look: colours of Okabe & Ito (2008), told apart by colour-blind readers, in a fixed order; thin
+axes without a box; a white background, which the site inverts on dark pages.
+"""
+
+import io
+
+import matplotlib as mpl
+import matplotlib.figure
+import numpy as np
+
+COLORS = {
+    "blue": "#0072B2",
+    "orange": "#D55E00",
+    "green": "#009E73",
+    "purple": "#AA4499",
+    "sky": "#56B4E9",
+    "yellow": "#E69F00",
+    "grey": "#666666",
+}
+
+STYLE = {
+    "axes.prop_cycle": mpl.cycler(color=list(COLORS.values())),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.titlesize": 11,
+    "axes.labelsize": 10,
+    "axes.grid": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "font.size": 10,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 4,
+    "figure.facecolor": "white",
+    "figure.dpi": 100,
+    "savefig.dpi": 160,
+    "figure.constrained_layout.use": True,
+}
+
+
+class Figure(matplotlib.figure.Figure):
+    """A matplotlib Figure that a notebook shows when it is a cell's last value.
+
+    It does not pass through pyplot, so nothing is drawn twice and no global state is touched.
+    """
+
+    def _repr_png_(self):
+        data = io.BytesIO()
+        with mpl.rc_context(STYLE):
+            self.savefig(data, format="png", metadata={"Software": None})
+        width, height = (round(100 * inches) for inches in self.get_size_inches())
+        return data.getvalue(), {"width": width, "height": height}
+
+
+def new_figure(width=6.4, height=3.4, rows=1, columns=1, **kwargs):
+    """Return ``(figure, axes)`` in the book's style, without touching pyplot's global state.
+
+    Parameters
+    ----------
+    width, height : float
+        Inches.
+    rows, columns : int
+        Of axes; one axes is returned bare, more as an array.
+    **kwargs
+        For ``Figure.subplots``: ``sharex``, ``width_ratios`` ...
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(width, height))
+        return figure, figure.subplots(rows, columns, **kwargs)
+
+
+def curves(lines, x=None, *, xlabel, ylabel, title=None, logy=False, ymin=None, ymax=None):
+    """Draw named lines over a common axis.
+
+    Parameters
+    ----------
+    lines : dict of str to sequence of float
+        Legend entry to values. Entries that end in " (dashed)" are dashed, without these words.
+    x : sequence of float, optional
+        Where the values stand; 1, 2, 3 ... if None.
+    xlabel, ylabel, title : str
+        With units.
+    logy : bool
+        Logarithmic vertical axis.
+    ymin, ymax : float, optional
+        Limits of the vertical axis.
+    """
+    with mpl.rc_context(STYLE):
+        figure, axes = new_figure()
+        for name, values in lines.items():
+            label = name.removesuffix(" (dashed)")
+            places = np.arange(1, len(values) + 1) if x is None else x
+            axes.plot(places, values, "--" if label != name else "-", label=label)
+        axes.set(xlabel=xlabel, ylabel=ylabel, title=title or "", ylim=(ymin, ymax))
+        if logy:
+            axes.set_yscale("log")
+        if len(lines) > 1:
+            axes.legend()
+        return figure
+
+
+def learning_curve(histories, column="loss", *, ylabel=None):
+    """Draw a column of training histories, and beside it the same column on held-out data.
+
+    Parameters
+    ----------
+    histories : dict of str to DataFrame
+        Legend entry to what :func:`rnnbook.training.fit` returned.
+    column : str
+        "loss", or a metric; ``val_`` + column is dashed.
+    ylabel : str, optional
+    """
+    lines = {}
+    for name, history in histories.items():
+        for key, label in ((column, name), (f"val_{column}", f"{name}, held out (dashed)")):
+            if key in history:
+                lines[label] = history[key].to_numpy()
+    return curves(lines, xlabel="epoch", ylabel=ylabel or f"{column} per example")
+
+
+def bars(values, *, ylabel, title=None, reference=None):
+    """Draw one bar for each named value, its number above it.
+
+    Parameters
+    ----------
+    values : dict of str to float
+    ylabel, title : str
+    reference : (str, float), optional
+        A named horizontal line, such as chance.
+    """
+    with mpl.rc_context(STYLE):
+        figure, axes = new_figure()
+        names = list(values)
+        drawn = axes.bar(names, list(values.values()), color=COLORS["blue"], width=0.6)
+        axes.bar_label(drawn, fmt="%.3g", padding=2)
+        axes.set(ylabel=ylabel, title=title or "")
+        axes.grid(axis="x", visible=False)
+        if reference is not None:
+            name, level = reference
+            axes.axhline(level, color=COLORS["orange"], linestyle="--", label=name)
+            axes.legend()
+        return figure
+
+
+def confusion_matrix(counts, classes):
+    """Draw how often each true class (row) was predicted as each class (column).
+
+    Parameters
+    ----------
+    counts : ndarray of int, (K, K)
+        As ``sklearn.metrics.confusion_matrix`` returns them.
+    classes : sequence of str
+        The K names.
+    """
+    with mpl.rc_context(STYLE):
+        figure, axes = new_figure(4.2, 3.6)
+        axes.imshow(counts, cmap="Blues", vmin=0, vmax=1.6 * np.max(counts))
+        for (row, column), count in np.ndenumerate(counts):
+            share = count / counts[row].sum()
+            axes.text(column, row, f"{count:,}\n{share:.0%}", ha="center", va="center")
+        axes.set_xticks(range(len(classes)), classes)
+        axes.set_yticks(range(len(classes)), classes)
+        axes.set(xlabel="predicted", ylabel="true")
+        axes.grid(False)
+        return figure
+
+
+def heatmap(values, *, xlabel, ylabel, title=None, xticks=None, yticks=None, symmetric=True):
+    """Draw a matrix as colours.
+
+    Parameters
+    ----------
+    values : ndarray, (rows, columns)
+    xlabel, ylabel, title : str
+    xticks, yticks : sequence of str, optional
+        One label for each column and row.
+    symmetric : bool
+        Centre the colours on zero (red above, blue below); else from white to blue.
+    """
+    with mpl.rc_context(STYLE):
+        figure, axes = new_figure(6.4, 3.2)
+        limit = float(np.abs(values).max()) or 1.0
+        low, cmap = (-limit, "RdBu_r") if symmetric else (float(np.min(values)), "Blues")
+        image = axes.imshow(values, aspect="auto", cmap=cmap, vmin=low, vmax=limit)
+        figure.colorbar(image, ax=axes)
+        if xticks is not None:
+            axes.set_xticks(range(len(xticks)), xticks)
+        if yticks is not None:
+            axes.set_yticks(range(len(yticks)), yticks)
+        axes.set(xlabel=xlabel, ylabel=ylabel, title=title or "")
+        axes.grid(False)
+        return figure

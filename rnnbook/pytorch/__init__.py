@@ -1,0 +1,28 @@
+"""The same models on torch.nn: what torch has is torch's own, the rest is built on it."""
+
+from torch.nn import Dropout, Embedding, Linear
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
+from torch.nn.utils import clip_grad_norm_ as clip_grad_norm
+from torch.optim import SGD, Adam
+
+from .cells import ConcatCell, JordanCell, RNNCell
+from .models import SequenceClassifier
+from .recurrent import RNN, Unrolled
+
+__all__ = [
+    "RNN",
+    "SGD",
+    "Adam",
+    "ConcatCell",
+    "Dropout",
+    "Embedding",
+    "JordanCell",
+    "Linear",
+    "RNNCell",
+    "SequenceClassifier",
+    "Unrolled",
+    "binary_cross_entropy_with_logits",
+    "clip_grad_norm",
+    "cross_entropy",
+    "mse_loss",
+]

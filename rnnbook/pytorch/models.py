@@ -1,0 +1,111 @@
+"""Models for a task in PyTorch: what the chapters train."""
+
+import torch
+from torch import nn
+
+from rnnbook import expect
+
+from .recurrent import RNN
+
+LAYERS = {"rnn": RNN}
+POOLINGS = ("last", "mean", "max")
+
+
+class SequenceClassifier(nn.Module):
+    """Classify token sequences: embedding, recurrent layers, pooling over time, linear read-out.
+
+    Parameters
+    ----------
+    vocab_size : int
+        V; token 0 is padding.
+    embed_size : int
+        D.
+    hidden_size : int
+        H.
+    num_classes : int
+        K; with 1, the model returns one logit for each sequence, for the binary cross entropy.
+    cell : str
+        "rnn".
+    num_layers : int
+    bidirectional : bool
+    dropout : float
+        After the embedding, between recurrent layers and before the read-out.
+    pooling : str
+        What of the last layer's states is read: "last" (the final state of each direction), "mean"
+        or "max" over the valid steps.
+    dtype : torch.dtype
+    """
+
+    def __init__(
+        self,
+        vocab_size,
+        embed_size,
+        hidden_size,
+        num_classes,
+        cell="rnn",
+        num_layers=1,
+        bidirectional=False,
+        dropout=0.0,
+        pooling="last",
+        *,
+        dtype=None,
+    ):
+        expect.positive_int("vocab_size", vocab_size)
+        expect.positive_int("embed_size", embed_size)
+        expect.positive_int("num_classes", num_classes)
+        expect.one_of("cell", cell, LAYERS)
+        expect.one_of("pooling", pooling, POOLINGS)
+        super().__init__()
+        self.num_classes, self.pooling = num_classes, pooling
+        self.embedding = nn.Embedding(vocab_size, embed_size, padding_idx=0, dtype=dtype)
+        self.rnn = LAYERS[cell](
+            embed_size,
+            hidden_size,
+            num_layers,
+            batch_first=True,
+            dropout=dropout if num_layers > 1 else 0.0,
+            bidirectional=bidirectional,
+            dtype=dtype,
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(hidden_size * self.rnn.directions, num_classes, dtype=dtype)
+
+    def forward(self, tokens, lengths=None):
+        """Score every sequence.
+
+        Parameters
+        ----------
+        tokens : Tensor of int, (N, T)
+            0 to V-1.
+        lengths : Tensor of int, (N,), optional
+            The length of each sequence, 1 to T; without it, padding is read as if it were text.
+
+        Returns
+        -------
+        Tensor, (N, K), or (N,) if K is 1
+            The logits.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a shape does not fit, or a token or length is out of range.
+        """
+        tokens = torch.as_tensor(tokens)
+        expect.shape("tokens", tokens, ("N", "T"))
+        expect.ids("tokens", tokens, self.embedding.num_embeddings)
+        x = self.dropout(self.embedding(tokens))  # (N, T, D)
+        y, state = self.rnn(x, None, lengths)  # (N, T, H), (S, N, H)
+        logits = self.linear(self.dropout(self._pool(y, state, lengths)))  # (N, K)
+        return logits[:, 0] if self.num_classes == 1 else logits
+
+    def _pool(self, y, state, lengths):
+        """Reduce the states over time to (N, directions * H)."""
+        if self.pooling == "last":
+            return torch.cat(list(state[-self.rnn.directions :]), dim=1)
+        if lengths is None:
+            lengths = torch.full((y.shape[0],), y.shape[1])
+        lengths = torch.as_tensor(lengths).to(y.device)[:, None]  # (N, 1)
+        if self.pooling == "mean":
+            return y.sum(dim=1) / lengths
+        valid = torch.arange(y.shape[1], device=y.device) < lengths  # (N, T)
+        return torch.where(valid[:, :, None], y, -torch.inf).max(dim=1).values

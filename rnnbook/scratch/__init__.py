@@ -1,0 +1,31 @@
+"""Recurrent networks from scratch: NumPy, and backward passes written by hand."""
+
+from .cells import ConcatCell, JordanCell, RNNCell
+from .gradcheck import gradcheck
+from .layers import Dropout, Embedding, Linear
+from .losses import binary_cross_entropy_with_logits, cross_entropy, mse_loss
+from .models import SequenceClassifier
+from .module import Module, Parameter
+from .optim import SGD, Adam, clip_grad_norm
+from .recurrent import RNN, Unrolled
+
+__all__ = [
+    "RNN",
+    "SGD",
+    "Adam",
+    "ConcatCell",
+    "Dropout",
+    "Embedding",
+    "JordanCell",
+    "Linear",
+    "Module",
+    "Parameter",
+    "RNNCell",
+    "SequenceClassifier",
+    "Unrolled",
+    "binary_cross_entropy_with_logits",
+    "clip_grad_norm",
+    "cross_entropy",
+    "gradcheck",
+    "mse_loss",
+]

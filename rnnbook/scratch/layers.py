@@ -1,0 +1,138 @@
+"""Layers without memory: Linear, Embedding, Dropout."""
+
+import numpy as np
+
+from rnnbook import expect
+
+from .module import Module, Parameter
+
+
+class Linear(Module):
+    """y = x W^T + b.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+    bias : bool
+    dtype, rng
+        See :class:`Module`.
+
+    Notes
+    -----
+    ``weight (out, in)`` and ``bias (out,)`` start from U(-1/sqrt(in), 1/sqrt(in)), as in torch.
+    """
+
+    def __init__(self, in_features, out_features, bias=True, *, dtype=np.float32, rng=None):
+        expect.positive_int("in_features", in_features)
+        expect.positive_int("out_features", out_features)
+        super().__init__(dtype, rng)
+        self.in_features, self.out_features = in_features, out_features
+        bound = in_features**-0.5
+        self.weight = self.uniform(bound, out_features, in_features)
+        self.bias = self.uniform(bound, out_features) if bias else None
+
+    def forward(self, x):
+        """Map ``x (..., in)`` to ``y (..., out)``; return ``(y, cache)``."""
+        expect.shape("x", x, (*"." * (np.ndim(x) - 1), self.in_features))
+        expect.dtype("x", x, self.dtype)
+        y = x @ self.weight.data.T  # (..., out)
+        if self.bias is not None:
+            y += self.bias.data
+        return y, x
+
+    def backward(self, dy, cache):
+        """Map ``dy (..., out)`` to ``dx (..., in)``; add to the gradients of weight and bias."""
+        x = cache
+        rows_x, rows_dy = x.reshape(-1, self.in_features), dy.reshape(-1, self.out_features)
+        self.weight.grad += rows_dy.T @ rows_x
+        if self.bias is not None:
+            self.bias.grad += rows_dy.sum(axis=0)
+        return dy @ self.weight.data
+
+
+class Embedding(Module):
+    """A table of vectors, one row for each id: y = weight[ids].
+
+    Parameters
+    ----------
+    num_embeddings : int
+        V, the number of ids.
+    embedding_dim : int
+        D, the size of each vector.
+    padding_idx : int, optional
+        The row of padding: starts at zero and receives no gradient.
+    dtype, rng
+        See :class:`Module`.
+
+    Notes
+    -----
+    ``weight (V, D)`` starts from a standard normal distribution, as in torch.
+    """
+
+    def __init__(
+        self, num_embeddings, embedding_dim, padding_idx=None, *, dtype=np.float32, rng=None
+    ):
+        expect.positive_int("num_embeddings", num_embeddings)
+        expect.positive_int("embedding_dim", embedding_dim)
+        if padding_idx is not None:
+            expect.index("padding_idx", padding_idx, num_embeddings)
+        super().__init__(dtype, rng)
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.padding_idx = padding_idx
+        table = self.rng.standard_normal((num_embeddings, embedding_dim))
+        self.weight = Parameter(table.astype(self.dtype))
+        if padding_idx is not None:
+            self.weight.data[padding_idx] = 0
+
+    def forward(self, ids):
+        """Map ``ids (...)`` of integers to ``y (..., D)``; return ``(y, cache)``."""
+        ids = np.asarray(ids)
+        expect.ids("ids", ids, self.num_embeddings)
+        return self.weight.data[ids], ids
+
+    def backward(self, dy, cache):
+        """Add ``dy (..., D)`` to the gradient of each row that was read. Ids have no gradient."""
+        ids = cache.reshape(-1)
+        if ids.size == 0:
+            return
+        # Sorted, the uses of one row lie side by side and add up in one vectorised call.
+        order = np.argsort(ids, kind="stable")
+        rows, starts = np.unique(ids[order], return_index=True)
+        sums = np.add.reduceat(dy.reshape(-1, self.embedding_dim)[order], starts)
+        if self.padding_idx is not None:
+            sums[rows == self.padding_idx] = 0
+        self.weight.grad[rows] += sums
+
+
+class Dropout(Module):
+    """In training, zero each entry with probability p and divide the rest by 1 - p.
+
+    Parameters
+    ----------
+    p : float
+        0 <= p < 1.
+    dtype, rng
+        See :class:`Module`.
+
+    References
+    ----------
+    Srivastava et al. (2014), Dropout: a simple way to prevent neural networks from overfitting.
+    """
+
+    def __init__(self, p=0.5, *, dtype=np.float32, rng=None):
+        expect.probability("p", p)
+        super().__init__(dtype, rng)
+        self.p = p
+
+    def forward(self, x):
+        """Return ``(y, cache)`` with ``y`` of the shape of ``x``; in evaluation, ``y`` is ``x``."""
+        if not self.training or self.p == 0:
+            return x, None
+        keep = (self.rng.random(x.shape, dtype=np.float32) >= self.p).astype(x.dtype)
+        keep /= 1 - self.p
+        return x * keep, keep
+
+    def backward(self, dy, cache):
+        """Return ``dx``: the gradient passes where the entry did."""
+        keep = cache
+        return dy if keep is None else dy * keep

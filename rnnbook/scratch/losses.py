@@ -1,0 +1,91 @@
+"""Losses: each returns the mean loss and its gradient with respect to the predictions."""
+
+import numpy as np
+
+from rnnbook import expect
+
+from .functional import log_softmax, sigmoid
+
+
+def cross_entropy(logits, target):
+    """Mean of -log softmax(logits)[target].
+
+    Parameters
+    ----------
+    logits : ndarray, (N, K)
+        Scores before softmax.
+    target : ndarray of int, (N,)
+        Classes, 0 to K-1.
+
+    Returns
+    -------
+    loss : float
+        In nats.
+    dlogits : ndarray, (N, K)
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a shape does not fit, or a class is outside 0 to K-1.
+    """
+    expect.shape("logits", logits, ("N", "K"))
+    target = np.asarray(target)
+    expect.shape("target", target, (len(logits),))
+    expect.ids("target", target, logits.shape[1])
+    rows = np.arange(len(logits))
+    log_p = log_softmax(logits)
+    dlogits = np.exp(log_p)
+    dlogits[rows, target] -= 1
+    return float(-log_p[rows, target].mean()), dlogits / len(logits)
+
+
+def binary_cross_entropy_with_logits(logits, target):
+    """Mean of -(t log p + (1 - t) log(1 - p)) with p = sigmoid(logits).
+
+    Parameters
+    ----------
+    logits : ndarray, any shape
+        Scores before the sigmoid.
+    target : ndarray, same shape
+        Probabilities of the positive class, mostly 0 and 1.
+
+    Returns
+    -------
+    loss : float
+        In nats.
+    dlogits : ndarray, same shape
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
+    target = np.asarray(target, dtype=logits.dtype)
+    expect.shape("target", target, logits.shape)
+    # max(z, 0) - z t + log(1 + exp(-|z|)): no exp of a large number
+    losses = np.maximum(logits, 0) - logits * target + np.log1p(np.exp(-np.abs(logits)))
+    return float(losses.mean()), (sigmoid(logits) - target) / logits.size
+
+
+def mse_loss(prediction, target):
+    """Mean of (prediction - target)^2 over all entries.
+
+    Parameters
+    ----------
+    prediction, target : ndarray, same shape
+
+    Returns
+    -------
+    loss : float
+        In the square of the target's unit.
+    dprediction : ndarray, same shape
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
+    target = np.asarray(target, dtype=prediction.dtype)
+    expect.shape("target", target, prediction.shape)
+    error = prediction - target
+    return float(np.square(error).mean()), error * (2 / error.size)

@@ -1,0 +1,119 @@
+"""The base of every layer: parameters with gradients, found by the names they are assigned to."""
+
+import numpy as np
+
+from rnnbook import expect
+
+
+class Parameter:
+    """An array that is learned, and the gradient of the loss with respect to it.
+
+    Attributes
+    ----------
+    data : ndarray
+    grad : ndarray
+        Same shape as ``data``. Backward passes add to it; ``Module.zero_grad`` clears it.
+    """
+
+    def __init__(self, data):
+        self.data = data
+        self.grad = np.zeros_like(data)
+
+
+class Module:
+    """A layer or a model: holds :class:`Parameter` s and other modules as attributes.
+
+    The contract that every subclass keeps:
+
+    - ``forward(...)`` returns its outputs and, last, a cache of what backward needs;
+    - ``module(...)`` returns the outputs alone;
+    - ``backward(d_outputs..., cache)`` adds to every ``Parameter.grad`` and returns the gradients
+      of the inputs. The cache is a value, not hidden state, so one module can run many times
+      before the first backward.
+
+    Parameters
+    ----------
+    dtype : dtype
+        ``numpy.float32`` or ``numpy.float64``: of every parameter, input and output.
+    rng : None, int or numpy.random.Generator
+        Draws the initial weights, and later the dropout masks.
+    """
+
+    def __init__(self, dtype=np.float32, rng=None):
+        self.dtype = np.dtype(dtype)
+        expect.one_of("dtype", self.dtype.name, ("float32", "float64"))
+        self.rng = np.random.default_rng(rng)
+        self.training = True
+
+    def __call__(self, *args, **kwargs):
+        return self.forward(*args, **kwargs)[0]
+
+    def children(self):
+        """Yield ``(name, module)`` for each module assigned to an attribute, in that order."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+
+    def modules(self):
+        """Yield this module and everything below it."""
+        yield self
+        for _, child in self.children():
+            yield from child.modules()
+
+    def named_parameters(self, prefix=""):
+        """Yield ``(name, Parameter)``: first its own, then its children's, as torch does."""
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter):
+                yield prefix + name, value
+        for name, child in self.children():
+            yield from child.named_parameters(f"{prefix}{name}.")
+
+    def parameters(self):
+        """List every :class:`Parameter` of this module and those below it."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def zero_grad(self):
+        """Set every gradient to zero."""
+        for parameter in self.parameters():
+            parameter.grad.fill(0)
+
+    def train(self, mode=True):
+        """Switch dropout on (``mode=True``) or off, here and below. Return self."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self):
+        """Switch to evaluation: no dropout. Return self."""
+        return self.train(False)
+
+    def seed(self, seed):
+        """Let every random draw from here on, in this module and below, follow from ``seed``."""
+        rng = np.random.default_rng(seed)
+        for module in self.modules():
+            module.rng = rng
+
+    def state_dict(self):
+        """Return ``{name: array}``, copies of all parameters: torch's names, shapes and order."""
+        return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
+
+    def load_state_dict(self, state_dict):
+        """Copy ``{name: array}`` into the parameters, casting to this module's dtype.
+
+        Raises
+        ------
+        ValueError
+            If a name is missing or unexpected, or a shape differs. The one message names all of
+            them, and nothing has been changed.
+        """
+        own = dict(self.named_parameters())
+        expect.state_dict(
+            {name: parameter.data.shape for name, parameter in own.items()},
+            {name: np.shape(array) for name, array in state_dict.items()},
+        )
+        for name, array in state_dict.items():
+            own[name].data[...] = array
+
+    def uniform(self, bound, *shape):
+        """Return a new :class:`Parameter` with entries drawn from U(-bound, bound)."""
+        return Parameter(self.rng.uniform(-bound, bound, shape).astype(self.dtype))

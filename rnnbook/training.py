@@ -1,0 +1,428 @@
+"""One training loop for both twins: readable, resumable, the same on every page.
+
+All randomness of epoch e (the order of the examples, dropout) follows from ``(seed, e)``. So a run
+that is killed and resumed from its checkpoint computes what an uninterrupted one computes.
+"""
+
+import json
+import math
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import safetensors.numpy
+from tqdm import tqdm
+
+from . import expect, scratch
+from .files import write_atomically
+from .interop import get_weights, is_torch, read_safetensors, set_weights
+from .metrics import accuracy
+
+METRICS = {"accuracy": accuracy}
+
+
+class ArrayBatches:
+    """Batches of plain arrays whose first axis counts the examples.
+
+    Parameters
+    ----------
+    x : ndarray, (N, ...), or tuple of such arrays
+        Passed to the model in this order. Integers stay integers; floating-point numbers are
+        converted to the dtype of the model.
+    y : ndarray, (N, ...)
+        The target.
+    batch_size : int
+
+    Raises
+    ------
+    ValueError
+        If the arrays differ in their number of examples, or there are none.
+    """
+
+    def __init__(self, x, y, batch_size=32):
+        expect.positive_int("batch_size", batch_size)
+        self.inputs = tuple(map(np.asarray, x if isinstance(x, tuple) else (x,)))
+        self.target = np.asarray(y)
+        self.batch_size = batch_size
+        counts = [len(array) for array in (*self.inputs, self.target)]
+        if len(set(counts)) > 1 or counts[0] == 0:
+            raise ValueError(f"x and y hold {counts} examples: expected equal numbers, not zero")
+
+    def __len__(self):
+        return len(self.target)
+
+    def batches(self, rng=None):
+        """Yield ``(inputs, target)``; shuffled by ``rng``, in order without one."""
+        order = np.arange(len(self)) if rng is None else rng.permutation(len(self))
+        for start in range(0, len(self), self.batch_size):
+            rows = order[start : start + self.batch_size]
+            yield tuple(array[rows] for array in self.inputs), self.target[rows]
+
+
+class ScratchTwin:
+    """How the loop drives a scratch model."""
+
+    def __init__(self, model, optimizer=None, loss="cross_entropy"):
+        self.model, self.optimizer = model, optimizer
+        self.loss = getattr(scratch, loss) if isinstance(loss, str) else loss
+
+    def parameters(self):
+        return self.model.parameters(), self.optimizer.params
+
+    def seed(self, seed):
+        self.model.seed(seed)
+
+    def train(self, mode):
+        self.model.train(mode)
+
+    def _arrays(self, inputs):
+        for x in inputs:
+            yield x.astype(self.model.dtype) if np.issubdtype(x.dtype, np.floating) else x
+
+    def forward_backward(self, inputs, target):
+        """Fill the gradients; return the loss."""
+        output, cache = self.model.forward(*self._arrays(inputs))
+        loss, doutput = self.loss(output, target)
+        self.optimizer.zero_grad()
+        self.model.backward(doutput, cache)
+        return loss
+
+    def step(self, clip):
+        if clip is not None:
+            scratch.clip_grad_norm(self.optimizer.params, clip)
+        self.optimizer.step()
+
+    def predict(self, inputs):
+        return self.model(*self._arrays(inputs))
+
+    def evaluate(self, inputs, target):
+        """Return (output, loss)."""
+        output = self.predict(inputs)
+        return output, self.loss(output, target)[0]
+
+    def optimizer_arrays(self):
+        return self.optimizer.state_dict()
+
+    def load_optimizer_arrays(self, arrays):
+        self.optimizer.load_state_dict(arrays)
+
+
+class TorchTwin:
+    """How the loop drives a torch model, on whatever device its parameters are."""
+
+    def __init__(self, model, optimizer=None, loss="cross_entropy"):
+        import torch
+
+        self.torch = torch
+        self.model, self.optimizer = model, optimizer
+        self.loss = getattr(torch.nn.functional, loss) if isinstance(loss, str) else loss
+        self.like = next(model.parameters())
+
+    def parameters(self):
+        groups = self.optimizer.param_groups
+        return list(self.model.parameters()), [p for group in groups for p in group["params"]]
+
+    def seed(self, seed):
+        state = np.random.SeedSequence(seed).generate_state(2, np.uint32)
+        self.torch.manual_seed(int(state[0]) << 32 | int(state[1]))
+
+    def train(self, mode):
+        self.model.train(mode)
+
+    def _tensor(self, array):
+        tensor = self.torch.as_tensor(array)
+        dtype = self.like.dtype if tensor.is_floating_point() else tensor.dtype
+        return tensor.to(self.like.device, dtype)
+
+    def forward_backward(self, inputs, target):
+        """Fill the gradients; return the loss."""
+        output = self.model(*map(self._tensor, inputs))
+        loss = self.loss(output, self._target(output, target))
+        self.optimizer.zero_grad()
+        loss.backward()
+        return loss.item()
+
+    def _target(self, output, target):
+        """Class numbers stay integers; whatever has the shape of the output becomes its dtype."""
+        target = self._tensor(target)
+        return target.to(output.dtype) if target.shape == output.shape else target
+
+    def step(self, clip):
+        if clip is not None:
+            self.torch.nn.utils.clip_grad_norm_(self.parameters()[1], clip)
+        self.optimizer.step()
+
+    def predict(self, inputs):
+        with self.torch.no_grad():
+            return self.model(*map(self._tensor, inputs)).cpu().numpy()
+
+    def evaluate(self, inputs, target):
+        """Return (output, loss)."""
+        with self.torch.no_grad():
+            output = self.model(*map(self._tensor, inputs))
+            loss = self.loss(output, self._target(output, target))
+        return output.cpu().numpy(), loss.item()
+
+    def optimizer_arrays(self):
+        state = self.optimizer.state_dict()["state"]
+        return {
+            f"{index}.{name}": self.torch.as_tensor(value).cpu().numpy()
+            for index, values in state.items()
+            for name, value in values.items()
+            if value is not None
+        }
+
+    def load_optimizer_arrays(self, arrays):
+        state = {}
+        for key, array in arrays.items():
+            index, name = key.split(".")
+            state.setdefault(int(index), {})[name] = self.torch.tensor(array)
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def fit(
+    model,
+    train,
+    valid=None,
+    *,
+    optimizer,
+    loss="cross_entropy",
+    epochs=10,
+    metric="loss",
+    patience=None,
+    clip=None,
+    checkpoint=None,
+    seed=0,
+    progress=True,
+):
+    """Train a model of either twin.
+
+    Parameters
+    ----------
+    model : scratch.Module or torch.nn.Module
+        Called with the inputs of a batch.
+    train, valid : (x, y), or an object with ``batches(rng)``
+        Arrays (batches of 32), an :class:`ArrayBatches`, or anything whose ``batches(rng)`` yields
+        ``(tuple of inputs, target)`` and whose ``len`` is the number of examples.
+    optimizer : scratch or torch optimizer
+        On the parameters of ``model``.
+    loss : str or callable
+        "cross_entropy", "binary_cross_entropy_with_logits" or "mse_loss"; or a function of
+        (output, target) that returns a loss (torch), or a loss and its gradient (scratch).
+    epochs : int
+        The number of passes over ``train``, those before a resume counted in.
+    metric : str or callable
+        What chooses the best epoch on ``valid``: "loss" (lower is better), "accuracy", or a
+        function of (all outputs, all targets), for which higher is better.
+    patience : int, optional
+        Stop after this many epochs without a better metric.
+    clip : float, optional
+        Largest gradient norm.
+    checkpoint : path, optional
+        A file, rewritten after every epoch. If it exists, training resumes from it, and computes
+        what an uninterrupted run would have computed.
+    seed : int
+    progress : bool
+        Show a progress bar on standard output.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row an epoch: ``loss`` (mean over the epoch, while training), ``val_loss``, the
+        metric, ``seconds``. The model is left with the weights of its best epoch, or of its last
+        where there is no ``valid``, and in evaluation mode.
+
+    Raises
+    ------
+    ValueError
+        If an argument does not fit, or ``checkpoint`` belongs to another run.
+    FloatingPointError
+        If the loss is not a finite number: at which step, and what to try. The weights are those
+        before that step.
+    """
+    train = ArrayBatches(*train) if isinstance(train, tuple) else train
+    valid = ArrayBatches(*valid) if isinstance(valid, tuple) else valid
+    expect.positive_int("epochs", epochs)
+    if patience is not None:
+        expect.positive_int("patience", patience)
+    if valid is None and (patience is not None or metric != "loss"):
+        raise ValueError(f"patience={patience} and metric={metric!r} need valid, held-out data")
+    twin = _twin(model, optimizer, loss)
+    own, optimized = twin.parameters()
+    if not {id(p) for p in optimized} <= {id(p) for p in own}:
+        raise ValueError("optimizer holds other parameters: build it on model.parameters()")
+
+    run = _Run(twin, metric, seed, checkpoint)
+    while run.epoch < epochs and not run.is_over(patience):
+        start = time.perf_counter()
+        row = {"loss": _train_epoch(twin, train, seed, run.epoch, clip, progress)}
+        if valid is not None:
+            scores = evaluate(model, valid, loss=loss, metric=metric)
+            row |= {f"val_{name}": score for name, score in scores.items()}
+        row["seconds"] = time.perf_counter() - start
+        run.record(row)
+    run.restore_best()
+    twin.train(False)
+    return run.history()
+
+
+def evaluate(model, data, *, loss="cross_entropy", metric="loss"):
+    """Return ``{"loss": ..., metric: ...}`` of a model on data, in evaluation mode.
+
+    Parameters
+    ----------
+    model, data, loss, metric
+        As in :func:`fit`.
+    """
+    twin = _twin(model, None, loss)
+    twin.train(False)
+    data = ArrayBatches(*data) if isinstance(data, tuple) else data
+    outputs, targets, total = [], [], 0.0
+    for inputs, target in data.batches():
+        output, batch_loss = twin.evaluate(inputs, target)
+        outputs.append(output)
+        targets.append(target)
+        total += batch_loss * len(target)
+    scores = {"loss": total / len(data)}
+    if metric != "loss":
+        name, function = _metric(metric)
+        scores[name] = function(np.concatenate(outputs), np.concatenate(targets))
+    return scores
+
+
+def predict(model, data):
+    """Return the outputs of a model on data, in the order of the examples, in evaluation mode.
+
+    Parameters
+    ----------
+    model
+        As in :func:`fit`.
+    data : ndarray, tuple of ndarrays, or an object with ``batches(rng)``
+        Arrays are the inputs alone.
+    """
+    twin = _twin(model)
+    twin.train(False)
+    if isinstance(data, np.ndarray | tuple):
+        inputs = data if isinstance(data, tuple) else (data,)
+        data = ArrayBatches(inputs, np.zeros(len(inputs[0])))
+    return np.concatenate([twin.predict(inputs) for inputs, _ in data.batches()])
+
+
+def _twin(model, optimizer=None, loss="cross_entropy"):
+    if isinstance(loss, str):
+        names = ("cross_entropy", "binary_cross_entropy_with_logits", "mse_loss")
+        expect.one_of("loss", loss, names)
+    if isinstance(model, scratch.Module):
+        return ScratchTwin(model, optimizer, loss)
+    if is_torch(model):
+        return TorchTwin(model, optimizer, loss)
+    raise TypeError(f"model={model!r}: expected a rnnbook.scratch.Module or a torch.nn.Module")
+
+
+def _metric(metric):
+    """Return (name, function) of a metric other than the loss."""
+    if callable(metric):
+        return metric.__name__, metric
+    expect.one_of("metric", metric, ("loss", *METRICS))
+    return metric, METRICS[metric]
+
+
+def _train_epoch(twin, train, seed, epoch, clip, progress):
+    """Run one epoch; return the mean loss over its examples."""
+    twin.seed([seed, epoch])
+    twin.train(True)
+    total, count = 0.0, 0
+    with tqdm(
+        total=len(train),
+        desc=f"epoch {epoch + 1}",
+        unit="example",
+        file=sys.stdout,
+        disable=not progress,
+    ) as bar:
+        rng = np.random.default_rng([seed, epoch])
+        for step, (inputs, target) in enumerate(train.batches(rng), start=1):
+            loss = twin.forward_backward(inputs, target)
+            if not math.isfinite(loss):
+                raise FloatingPointError(
+                    f"loss={loss} at epoch {epoch + 1}, step {step}: expected a finite number. "
+                    f"Look for NaN in the inputs; else lower the learning rate, or pass clip=1.0"
+                )
+            twin.step(clip)
+            total += loss * len(target)
+            count += len(target)
+            bar.update(len(target))
+            bar.set_postfix(loss=f"{total / count:.4f}", refresh=False)
+    return total / count
+
+
+class _Run:
+    """What has been reached so far: rows, the best weights, and both in the checkpoint."""
+
+    def __init__(self, twin, metric, seed, checkpoint):
+        self.twin, self.checkpoint = twin, checkpoint and Path(checkpoint)
+        self.column = "val_loss" if metric == "loss" else f"val_{_metric(metric)[0]}"
+        self.sign = -1 if metric == "loss" else 1
+        self.identity = {"seed": seed, "metric": self.column}
+        self.rows, self.best, self.best_weights = [], None, None
+        if self.checkpoint and self.checkpoint.exists():
+            self._load()
+
+    @property
+    def epoch(self):
+        return len(self.rows)
+
+    def is_over(self, patience):
+        return patience is not None and bool(self.rows) and self.epoch - 1 - self.best >= patience
+
+    def record(self, row):
+        self.rows.append(row)
+        if self.column in row:
+            scores = [self.sign * row[self.column] for row in self.rows]
+            if self.best is None or scores[-1] > scores[self.best]:
+                self.best = self.epoch - 1
+                self.best_weights = get_weights(self.twin.model)
+        if self.checkpoint:
+            self._save()
+
+    def restore_best(self):
+        if self.best_weights is not None:
+            set_weights(self.twin.model, self.best_weights)
+
+    def history(self):
+        return pd.DataFrame(self.rows, index=pd.RangeIndex(1, self.epoch + 1, name="epoch"))
+
+    def _save(self):
+        arrays = {
+            f"{part}/{name}": np.ascontiguousarray(array)
+            for part, named in (
+                ("weights", get_weights(self.twin.model)),
+                ("best", self.best_weights or {}),
+                ("optimizer", self.twin.optimizer_arrays()),
+            )
+            for name, array in named.items()
+        }
+        progress = {"rows": self.rows, "best": self.best, "identity": self.identity}
+        metadata = {"progress": json.dumps(progress)}
+        write_atomically(self.checkpoint, safetensors.numpy.save(arrays, metadata))
+
+    def _load(self):
+        arrays, metadata = read_safetensors(self.checkpoint)
+        if "progress" not in metadata:
+            raise ValueError(f"checkpoint={str(self.checkpoint)!r} was not written by fit()")
+        progress = json.loads(metadata["progress"])
+        if progress["identity"] != self.identity:
+            raise ValueError(
+                f"checkpoint={str(self.checkpoint)!r} is of another run, with "
+                f"{progress['identity']}: expected {self.identity}. Name another file"
+            )
+        parts = {"weights": {}, "best": {}, "optimizer": {}}
+        for key, array in arrays.items():
+            part, name = key.split("/", 1)
+            parts[part][name] = array
+        set_weights(self.twin.model, parts["weights"])
+        self.twin.load_optimizer_arrays(parts["optimizer"])
+        self.rows, self.best = progress["rows"], progress["best"]
+        self.best_weights = parts["best"] or None
