@@ -9,10 +9,11 @@ import math
 import numbers
 
 
-def positive_int(name, value):
-    """``value`` is an integer of at least 1."""
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name}={value!r}: expected an integer of at least 1")
+def sizes(**named):
+    """Each named value is an integer of at least 1."""
+    for name, value in named.items():
+        if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name}={value!r}: expected an integer of at least 1")
 
 
 def index(name, value, size):

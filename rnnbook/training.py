@@ -42,7 +42,7 @@ class ArrayBatches:
     """
 
     def __init__(self, x, y, batch_size=32):
-        expect.positive_int("batch_size", batch_size)
+        expect.sizes(batch_size=batch_size)
         self.inputs = tuple(map(np.asarray, x if isinstance(x, tuple) else (x,)))
         self.target = np.asarray(y)
         self.batch_size = batch_size
@@ -245,9 +245,9 @@ def fit(
     """
     train = ArrayBatches(*train) if isinstance(train, tuple) else train
     valid = ArrayBatches(*valid) if isinstance(valid, tuple) else valid
-    expect.positive_int("epochs", epochs)
+    expect.sizes(epochs=epochs)
     if patience is not None:
-        expect.positive_int("patience", patience)
+        expect.sizes(patience=patience)
     if valid is None and (patience is not None or metric != "loss"):
         raise ValueError(f"patience={patience} and metric={metric!r} need valid, held-out data")
     twin = _twin(model, optimizer, loss)

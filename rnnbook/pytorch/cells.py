@@ -27,8 +27,7 @@ class RNNCell(nn.RNNCell):
     """
 
     def __init__(self, input_size, hidden_size, bias=True, nonlinearity="tanh", *, dtype=None):
-        expect.positive_int("input_size", input_size)
-        expect.positive_int("hidden_size", hidden_size)
+        expect.sizes(input_size=input_size, hidden_size=hidden_size)
         expect.one_of("nonlinearity", nonlinearity, NONLINEARITIES)
         super().__init__(input_size, hidden_size, bias, dtype=dtype)
         self.nonlinearity = nonlinearity
@@ -58,6 +57,7 @@ class ConcatCell(nn.Module):
     """
 
     def __init__(self, input_size, hidden_size, output_size, *, dtype=None):
+        expect.sizes(input_size=input_size, hidden_size=hidden_size, output_size=output_size)
         super().__init__()
         self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, output_size
         self.i2h = nn.Linear(input_size + hidden_size, hidden_size, dtype=dtype)
@@ -86,6 +86,7 @@ class JordanCell(nn.Module):
     """
 
     def __init__(self, input_size, hidden_size, output_size, *, dtype=None):
+        expect.sizes(input_size=input_size, hidden_size=hidden_size, output_size=output_size)
         super().__init__()
         self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, output_size
         self.i2h = nn.Linear(input_size + output_size, hidden_size, dtype=dtype)

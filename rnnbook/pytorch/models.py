@@ -50,9 +50,7 @@ class SequenceClassifier(nn.Module):
         *,
         dtype=None,
     ):
-        expect.positive_int("vocab_size", vocab_size)
-        expect.positive_int("embed_size", embed_size)
-        expect.positive_int("num_classes", num_classes)
+        expect.sizes(vocab_size=vocab_size, embed_size=embed_size, num_classes=num_classes)
         expect.one_of("cell", cell, LAYERS)
         expect.one_of("pooling", pooling, POOLINGS)
         super().__init__()

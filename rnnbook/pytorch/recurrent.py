@@ -41,9 +41,7 @@ class RNN(nn.RNN):
         *,
         dtype=None,
     ):
-        expect.positive_int("input_size", input_size)
-        expect.positive_int("hidden_size", hidden_size)
-        expect.positive_int("num_layers", num_layers)
+        expect.sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         expect.one_of("nonlinearity", nonlinearity, NONLINEARITIES)
         expect.probability("dropout", dropout)
         self.in_kernel = nonlinearity in ("tanh", "relu")

@@ -39,8 +39,7 @@ class RNNCell(Module):
     def __init__(
         self, input_size, hidden_size, bias=True, nonlinearity="tanh", *, dtype=np.float32, rng=None
     ):
-        expect.positive_int("input_size", input_size)
-        expect.positive_int("hidden_size", hidden_size)
+        expect.sizes(input_size=input_size, hidden_size=hidden_size)
         expect.one_of("nonlinearity", nonlinearity, NONLINEARITIES)
         super().__init__(dtype, rng)
         self.input_size, self.hidden_size = input_size, hidden_size
@@ -116,8 +115,7 @@ class ConcatCell(Module):
     """
 
     def __init__(self, input_size, hidden_size, output_size, *, dtype=np.float32, rng=None):
-        expect.positive_int("input_size", input_size)
-        expect.positive_int("hidden_size", hidden_size)
+        expect.sizes(input_size=input_size, hidden_size=hidden_size, output_size=output_size)
         super().__init__(dtype, rng)
         self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, output_size
         both = input_size + hidden_size
@@ -137,10 +135,11 @@ class ConcatCell(Module):
         return y, h_new, (cache_h, cache_y, h_new)
 
     def backward(self, dy, dstate, cache):
-        """Map ``dy (N, K)`` and ``dstate' (N, H)`` to ``(dx (N, D), dstate (N, H))``."""
+        """Map ``dy (N, K)`` and ``dstate' (N, H)`` or None to ``(dx (N, D), dstate (N, H))``."""
         cache_h, cache_y, h_new = cache
         dboth = self.i2o.backward(dy, cache_y)
-        dboth += self.i2h.backward(dstate * tanh_slope(h_new), cache_h)
+        if dstate is not None:
+            dboth += self.i2h.backward(dstate * tanh_slope(h_new), cache_h)
         return dboth[:, : self.input_size], dboth[:, self.input_size :]
 
 
@@ -163,8 +162,7 @@ class JordanCell(Module):
     """
 
     def __init__(self, input_size, hidden_size, output_size, *, dtype=np.float32, rng=None):
-        expect.positive_int("input_size", input_size)
-        expect.positive_int("output_size", output_size)
+        expect.sizes(input_size=input_size, hidden_size=hidden_size, output_size=output_size)
         super().__init__(dtype, rng)
         self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, output_size
         self.i2h = Linear(input_size + output_size, hidden_size, dtype=dtype, rng=self.rng)
@@ -182,9 +180,9 @@ class JordanCell(Module):
         return y_new, y_new, (cache_h, cache_y, h)
 
     def backward(self, dy, dstate, cache):
-        """Map ``dy (N, K)`` and ``dstate' (N, K)`` to ``(dx (N, D), dstate (N, K))``."""
+        """Map ``dy (N, K)`` and ``dstate' (N, K)`` or None to ``(dx (N, D), dstate (N, K))``."""
         cache_h, cache_y, h = cache
-        dh = self.h2o.backward(dy + dstate, cache_y)
+        dh = self.h2o.backward(dy if dstate is None else dy + dstate, cache_y)
         dboth = self.i2h.backward(dh * tanh_slope(h), cache_h)
         return dboth[:, : self.input_size], dboth[:, self.input_size :]
 

@@ -23,8 +23,7 @@ class Linear(Module):
     """
 
     def __init__(self, in_features, out_features, bias=True, *, dtype=np.float32, rng=None):
-        expect.positive_int("in_features", in_features)
-        expect.positive_int("out_features", out_features)
+        expect.sizes(in_features=in_features, out_features=out_features)
         super().__init__(dtype, rng)
         self.in_features, self.out_features = in_features, out_features
         bound = in_features**-0.5
@@ -72,8 +71,7 @@ class Embedding(Module):
     def __init__(
         self, num_embeddings, embedding_dim, padding_idx=None, *, dtype=np.float32, rng=None
     ):
-        expect.positive_int("num_embeddings", num_embeddings)
-        expect.positive_int("embedding_dim", embedding_dim)
+        expect.sizes(num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         if padding_idx is not None:
             expect.index("padding_idx", padding_idx, num_embeddings)
         super().__init__(dtype, rng)

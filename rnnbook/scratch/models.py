@@ -53,7 +53,7 @@ class SequenceClassifier(Module):
         dtype=np.float32,
         rng=None,
     ):
-        expect.positive_int("num_classes", num_classes)
+        expect.sizes(vocab_size=vocab_size, embed_size=embed_size, num_classes=num_classes)
         expect.one_of("cell", cell, LAYERS)
         expect.one_of("pooling", pooling, POOLINGS)
         super().__init__(dtype, rng)

@@ -233,7 +233,7 @@ class RNN(Recurrent):
         dtype=np.float32,
         rng=None,
     ):
-        expect.positive_int("num_layers", num_layers)
+        expect.sizes(num_layers=num_layers)
         rng = np.random.default_rng(rng)
         widths = [input_size] + [hidden_size * (1 + bidirectional)] * (num_layers - 1)
         cells = [

@@ -1,0 +1,97 @@
+"""The table of cases: every model that exists twice. A new row adds all of its tests.
+
+Sizes are all different, weights, biases and states random and non-zero, lengths ragged: constant
+weights or equal sizes would hide swapped gates and missing transposes.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+T, N, D, H, K, V = 6, 4, 3, 5, 2, 11
+LENGTHS = np.array([3, 6, 1, 4])
+
+
+class Case(NamedTuple):
+    """A class name that both twins have, its arguments, and what to call it on.
+
+    ``inputs`` names arrays of :func:`make_inputs`; "state" and "lengths" may be among them.
+    """
+
+    name: str
+    args: tuple
+    kwargs: dict
+    inputs: tuple
+
+    @property
+    def label(self):
+        options = ",".join(f"{key}={value}" for key, value in self.kwargs.items())
+        return f"{self.name}({options})-{'-'.join(self.inputs)}"
+
+
+def _cells():
+    for nonlinearity in ("tanh", "relu", "sigmoid", "identity"):
+        for bias in (True, False):
+            kwargs = {"bias": bias, "nonlinearity": nonlinearity}
+            yield Case("RNNCell", (D, H), kwargs, ("x_step", "h"))
+    yield Case("RNNCell", (D, H), {}, ("x_step",))
+    yield Case("ConcatCell", (D, H, K), {}, ("x_step", "h"))
+    yield Case("ConcatCell", (D, H, K), {}, ("x_step",))
+    yield Case("JordanCell", (D, H, K), {}, ("x_step", "output"))
+    yield Case("JordanCell", (D, H, K), {}, ("x_step",))
+
+
+def _layers():
+    yield Case("Linear", (D, K), {}, ("x_step",))
+    yield Case("Linear", (D, K), {}, ("x",))
+    yield Case("Linear", (D, K), {"bias": False}, ("x",))
+    yield Case("Embedding", (V, D), {}, ("tokens",))
+    yield Case("Embedding", (V, D), {"padding_idx": 0}, ("tokens",))
+    yield Case("Embedding", (V, D), {"padding_idx": 7}, ("tokens",))
+
+
+def _recurrent():
+    for nonlinearity in ("tanh", "relu", "sigmoid", "identity"):
+        for shape in ({}, {"num_layers": 2, "bidirectional": True}):
+            kwargs = {"nonlinearity": nonlinearity, **shape}
+            yield Case("RNN", (D, H), kwargs, ("x", "state", "lengths"))
+    for kwargs in (
+        {},
+        {"bias": False},
+        {"num_layers": 3},
+        {"bidirectional": True},
+        {"batch_first": True},
+        {"num_layers": 2, "bidirectional": True, "batch_first": True, "bias": False},
+        {"num_layers": 2, "bidirectional": True, "nonlinearity": "sigmoid"},
+    ):
+        for inputs in (("x",), ("x", "state"), ("x", "state", "lengths")):
+            yield Case("RNN", (D, H), kwargs, inputs)
+
+
+def _models():
+    for pooling in ("last", "mean", "max"):
+        for kwargs in ({}, {"num_layers": 2, "bidirectional": True}):
+            for inputs in (("tokens",), ("tokens", "lengths")):
+                yield Case(
+                    "SequenceClassifier", (V, D, H, K), {"pooling": pooling, **kwargs}, inputs
+                )
+    yield Case("SequenceClassifier", (V, D, H, 1), {}, ("tokens", "lengths"))
+
+
+CASES = [*_cells(), *_layers(), *_recurrent(), *_models()]
+
+
+def make_inputs(case, rng):
+    """Return the arrays that ``case.inputs`` names, in float64."""
+    batch_first = case.kwargs.get("batch_first", False)
+    states = case.kwargs.get("num_layers", 1) * (2 if case.kwargs.get("bidirectional") else 1)
+    makers = {
+        "x_step": lambda: rng.standard_normal((N, D)),
+        "x": lambda: rng.standard_normal((N, T, D) if batch_first else (T, N, D)),
+        "h": lambda: rng.standard_normal((N, H)),
+        "output": lambda: rng.standard_normal((N, K)),
+        "state": lambda: rng.standard_normal((states, N, H)),
+        "lengths": lambda: LENGTHS.copy(),
+        "tokens": lambda: rng.integers(0, V, (N, T)),
+    }
+    return [makers[name]() for name in case.inputs]

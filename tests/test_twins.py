@@ -1,0 +1,377 @@
+"""The promise of the book: every model is the same function twice, with the same gradients."""
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+
+from rnnbook import pytorch, scratch
+from rnnbook.interop import copy_weights, get_weights
+
+from .cases import CASES, LENGTHS, D, H, K, N, T, V, make_inputs
+
+OUTPUT_TOLERANCE = 1e-12
+GRADIENT_TOLERANCE = 1e-10
+
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.label)
+
+
+def twins(case):
+    """Build both twins in float64 with the same weights."""
+    ours = getattr(scratch, case.name)(*case.args, **case.kwargs, dtype=np.float64, rng=0)
+    theirs = getattr(pytorch, case.name)(*case.args, **case.kwargs, dtype=torch.float64)
+    copy_weights(ours, theirs)
+    return ours, theirs
+
+
+def as_tuple(value):
+    return value if isinstance(value, tuple) else (value,)
+
+
+def error(ours, theirs):
+    """Largest difference, relative to the largest entry."""
+    theirs = theirs.detach().numpy()
+    assert ours.shape == theirs.shape
+    return np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-300)
+
+
+def tensors(arrays):
+    return [torch.tensor(a, requires_grad=a.dtype == np.float64) for a in arrays]
+
+
+@every_case
+def test_state_dicts_have_the_same_names_shapes_and_order(case):
+    ours, theirs = twins(case)
+    shapes = [(name, array.shape) for name, array in ours.state_dict().items()]
+    assert shapes == [(name, tuple(t.shape)) for name, t in theirs.state_dict().items()]
+
+
+@every_case
+def test_outputs_and_all_gradients_match_torch(case):
+    rng = np.random.default_rng(1)
+    ours, theirs = twins(case)
+    inputs = make_inputs(case, rng)
+    tensor_inputs = tensors(inputs)
+
+    *outputs, cache = ours.forward(*inputs)
+    tensor_outputs = as_tuple(theirs(*tensor_inputs))
+    for a, b in zip(outputs, tensor_outputs, strict=True):
+        assert error(a, b) < OUTPUT_TOLERANCE
+
+    cotangents = [rng.standard_normal(output.shape) for output in outputs]
+    dinputs = as_tuple(ours.backward(*cotangents, cache))
+    torch.autograd.backward(tensor_outputs, [torch.tensor(c) for c in cotangents])
+    differentiable = [t for t in tensor_inputs if t.requires_grad]
+    for dinput, tensor in zip(dinputs, differentiable, strict=False):
+        assert error(dinput, tensor.grad) < GRADIENT_TOLERANCE
+    assert len(dinputs) >= len(differentiable)
+    parameters = dict(theirs.named_parameters())
+    for name, parameter in ours.named_parameters():
+        assert error(parameter.grad, parameters[name].grad) < GRADIENT_TOLERANCE, name
+
+
+@every_case
+def test_gradients_match_finite_differences(case):
+    ours, _ = twins(case)
+    inputs = make_inputs(case, np.random.default_rng(1))
+    if case.inputs[0] == "tokens":  # the row of padding gets no gradient on purpose
+        padding = case.kwargs.get("padding_idx", 0)
+        inputs[0] = np.where(inputs[0] == padding, padding + 1, inputs[0])
+    errors = scratch.gradcheck(ours, *inputs)
+    assert set(errors) >= set(ours.state_dict())
+    assert max(errors.values()) < 1e-6, errors
+
+
+@every_case
+def test_call_returns_what_forward_returns_without_the_cache(case):
+    ours, _ = twins(case)
+    inputs = make_inputs(case, np.random.default_rng(1))
+    *outputs, _ = ours.forward(*inputs)
+    for a, b in zip(as_tuple(ours(*inputs)), outputs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@every_case
+def test_backward_adds_to_gradients_and_zero_grad_clears_them(case):
+    rng = np.random.default_rng(1)
+    ours, _ = twins(case)
+    *outputs, cache = ours.forward(*make_inputs(case, rng))
+    cotangents = [rng.standard_normal(output.shape) for output in outputs]
+    ours.backward(*cotangents, cache)
+    once = [parameter.grad.copy() for parameter in ours.parameters()]
+    ours.backward(*cotangents, cache)
+    for parameter, grad in zip(ours.parameters(), once, strict=True):
+        np.testing.assert_allclose(parameter.grad, 2 * grad, rtol=1e-12)
+    ours.zero_grad()
+    assert all(not parameter.grad.any() for parameter in ours.parameters())
+
+
+@every_case
+def test_float32_is_kept_from_input_to_gradient(case):
+    inputs = [
+        a.astype(np.float32) if a.dtype == np.float64 else a
+        for a in make_inputs(case, np.random.default_rng(1))
+    ]
+    ours = getattr(scratch, case.name)(*case.args, **case.kwargs, rng=0)
+    *outputs, cache = ours.forward(*inputs)
+    dinputs = as_tuple(ours.backward(*outputs, cache))
+    arrays = [*outputs, *(d for d in dinputs if d is not None)]
+    arrays += [p.data for p in ours.parameters()] + [p.grad for p in ours.parameters()]
+    assert {str(array.dtype) for array in arrays} == {"float32"}
+
+
+CELLS = ["ConcatCell", "JordanCell"]
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("with_state", [True, False])
+def test_unrolled_cells_match_torch(name, with_state):
+    rng = np.random.default_rng(2)
+    ours = scratch.Unrolled(getattr(scratch, name)(D, H, K, dtype=np.float64, rng=0))
+    theirs = pytorch.Unrolled(getattr(pytorch, name)(D, H, K, dtype=torch.float64))
+    copy_weights(ours, theirs)
+    x = rng.standard_normal((T, N, D))
+    state = rng.standard_normal((N, H if name == "ConcatCell" else K))
+    inputs = [x, state] if with_state else [x]
+    tensor_inputs = tensors(inputs)
+    y, final, cache = ours.forward(*inputs)
+    tensor_outputs = theirs(*tensor_inputs)
+    assert error(y, tensor_outputs[0]) < OUTPUT_TOLERANCE
+    assert error(final, tensor_outputs[1]) < OUTPUT_TOLERANCE
+    dy, dfinal = rng.standard_normal(y.shape), rng.standard_normal(final.shape)
+    dinputs = ours.backward(dy, dfinal, cache)
+    torch.autograd.backward(tensor_outputs, [torch.tensor(dy), torch.tensor(dfinal)])
+    for dinput, tensor in zip(dinputs, tensor_inputs, strict=False):
+        assert error(dinput, tensor.grad) < GRADIENT_TOLERANCE
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert error(p.grad, q.grad) < GRADIENT_TOLERANCE
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_unrolled_backward_takes_no_state_gradient_as_zeros(name):
+    rng = np.random.default_rng(2)
+    layer = scratch.Unrolled(getattr(scratch, name)(D, H, K, dtype=np.float64, rng=0))
+    y, final, cache = layer.forward(rng.standard_normal((T, N, D)))
+    dx, dstate = layer.backward(y, None, cache)
+    dx_zeros, dstate_zeros = layer.backward(y, np.zeros_like(final), cache)
+    np.testing.assert_array_equal(dx, dx_zeros)
+    np.testing.assert_array_equal(dstate, dstate_zeros)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_ragged_batches_match_packed_sequences_of_torch_itself(bidirectional, batch_first):
+    from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+    rng = np.random.default_rng(3)
+    options = {"num_layers": 2, "bidirectional": bidirectional, "batch_first": batch_first}
+    ours = scratch.RNN(D, H, **options, dtype=np.float64, rng=0)
+    theirs = torch.nn.RNN(D, H, **options, dtype=torch.float64)
+    copy_weights(ours, theirs)
+    x = rng.standard_normal((N, T, D) if batch_first else (T, N, D))
+    y, state = ours(x, lengths=LENGTHS)
+    packed = pack_padded_sequence(torch.tensor(x), LENGTHS, batch_first, enforce_sorted=False)
+    packed_y, packed_state = theirs(packed)
+    padded, _ = pad_packed_sequence(packed_y, batch_first, total_length=T)
+    assert error(y, padded) < OUTPUT_TOLERANCE
+    assert error(state, packed_state) < OUTPUT_TOLERANCE
+
+
+@pytest.mark.parametrize("nonlinearity", ["tanh", "sigmoid"])
+def test_padding_is_never_read_even_if_it_is_nan(nonlinearity):
+    rng = np.random.default_rng(3)
+    options = {"nonlinearity": nonlinearity, "num_layers": 2, "bidirectional": True}
+    ours = scratch.RNN(D, H, **options, dtype=np.float64, rng=0)
+    theirs = pytorch.RNN(D, H, **options, dtype=torch.float64)
+    copy_weights(ours, theirs)
+    x = rng.standard_normal((T, N, D))
+    clean, clean_state, cache = ours.forward(x, None, LENGTHS)
+    padding = np.arange(T)[:, None] >= LENGTHS
+    dirty = np.where(padding[:, :, None], np.nan, x)
+    y, state, dirty_cache = ours.forward(dirty, None, LENGTHS)
+    np.testing.assert_array_equal(y, clean)
+    np.testing.assert_array_equal(state, clean_state)
+    assert not y[padding].any()
+    dy = np.where(padding[:, :, None], np.nan, rng.standard_normal(y.shape))
+    dx, dstate = ours.backward(dy, None, dirty_cache)
+    assert not dx[padding].any()
+    assert np.isfinite(dx).all() and np.isfinite(dstate).all()
+    assert all(np.isfinite(parameter.grad).all() for parameter in ours.parameters())
+    tensor_y, _ = theirs(torch.tensor(dirty), lengths=torch.tensor(LENGTHS))
+    assert error(clean, tensor_y) < OUTPUT_TOLERANCE
+
+
+def test_one_module_runs_many_times_before_the_first_backward():
+    rng = np.random.default_rng(4)
+    cell = scratch.RNNCell(D, H, dtype=np.float64, rng=0)
+    theirs = pytorch.RNNCell(D, H, dtype=torch.float64)
+    copy_weights(cell, theirs)
+    xs = rng.standard_normal((3, N, D))
+    h, caches, tensor_h = None, [], None
+    for x in xs:
+        h, cache = cell.forward(x, h)
+        caches.append(cache)
+        tensor_h = theirs(torch.tensor(x), tensor_h)
+    dh = rng.standard_normal(h.shape)
+    tensor_h.backward(torch.tensor(dh))
+    for cache in reversed(caches):
+        _, dh = cell.backward(dh, cache)
+    for p, q in zip(cell.parameters(), theirs.parameters(), strict=True):
+        assert error(p.grad, q.grad) < GRADIENT_TOLERANCE
+
+
+LOSSES = {
+    "cross_entropy": lambda rng: (rng.standard_normal((N, K)), rng.integers(0, K, N)),
+    "binary_cross_entropy_with_logits": lambda rng: (
+        30 * rng.standard_normal((N, K)),
+        rng.random((N, K)),
+    ),
+    "mse_loss": lambda rng: (rng.standard_normal((T, N)), rng.standard_normal((T, N))),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_and_their_gradients_match_torch(name):
+    prediction, target = LOSSES[name](np.random.default_rng(5))
+    loss, gradient = getattr(scratch, name)(prediction, target)
+    tensor = torch.tensor(prediction, requires_grad=True)
+    expected = getattr(pytorch, name)(tensor, torch.tensor(target))
+    expected.backward()
+    assert abs(loss - expected.item()) < OUTPUT_TOLERANCE * max(1, abs(loss))
+    assert error(gradient, tensor.grad) < GRADIENT_TOLERANCE
+
+
+def test_losses_stay_finite_on_huge_logits():
+    logits = np.array([[1e4, -1e4], [-1e4, 1e4]], dtype=np.float32)
+    loss, gradient = scratch.cross_entropy(logits, np.array([0, 0]))
+    assert loss == pytest.approx(1e4) and np.isfinite(gradient).all()
+    loss, gradient = scratch.binary_cross_entropy_with_logits(logits, np.eye(2))
+    assert loss == pytest.approx(0, abs=1e-6) and np.isfinite(gradient).all()
+
+
+OPTIMIZERS = [
+    ("SGD", {"lr": 0.1}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.03}),
+    ("Adam", {}),
+    ("Adam", {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-6, "weight_decay": 0.03}),
+]
+
+
+@pytest.mark.parametrize("clip", [None, 0.05])
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
+def test_ten_optimiser_steps_give_equal_losses_and_weights(name, options, clip):
+    rng = np.random.default_rng(6)
+    arguments = (V, D, H, K)
+    ours = scratch.SequenceClassifier(*arguments, bidirectional=True, dtype=np.float64, rng=0)
+    theirs = pytorch.SequenceClassifier(*arguments, bidirectional=True, dtype=torch.float64)
+    copy_weights(ours, theirs)
+    our_optimizer = getattr(scratch, name)(ours.parameters(), **options)
+    their_optimizer = getattr(pytorch, name)(theirs.parameters(), **options)
+    tokens, target = rng.integers(0, V, (N, T)), rng.integers(0, K, N)
+    for _ in range(10):
+        logits, cache = ours.forward(tokens, LENGTHS)
+        loss, dlogits = scratch.cross_entropy(logits, target)
+        our_optimizer.zero_grad()
+        ours.backward(dlogits, cache)
+        their_loss = pytorch.cross_entropy(theirs(tokens, LENGTHS), torch.tensor(target))
+        their_optimizer.zero_grad()
+        their_loss.backward()
+        if clip:
+            norm = scratch.clip_grad_norm(ours.parameters(), clip)
+            their_norm = pytorch.clip_grad_norm(theirs.parameters(), clip).item()
+            assert norm == pytest.approx(their_norm, rel=1e-10)
+            assert norm > clip
+        our_optimizer.step()
+        their_optimizer.step()
+        assert loss == pytest.approx(their_loss.item(), rel=1e-11)
+    for name, array in get_weights(theirs).items():
+        np.testing.assert_allclose(ours.state_dict()[name], array, rtol=1e-8, atol=1e-11)
+
+
+def test_clip_grad_norm_leaves_small_gradients_alone():
+    linear = scratch.Linear(D, K, rng=0)
+    linear.weight.grad += 0.01
+    before = linear.weight.grad.copy()
+    norm = scratch.clip_grad_norm(linear.parameters(), 1.0)
+    assert norm == pytest.approx(np.linalg.norm(before))
+    np.testing.assert_array_equal(linear.weight.grad, before)
+
+
+def test_dropout_keeps_the_mean_scales_the_rest_and_is_off_in_evaluation():
+    layer = scratch.Dropout(0.3, rng=0)
+    x = np.ones((200, 500), np.float32)
+    y, cache = layer.forward(x)
+    np.testing.assert_allclose(np.unique(y), [0, 1 / 0.7], rtol=1e-6)
+    assert (y == 0).mean() == pytest.approx(0.3, abs=0.01)
+    np.testing.assert_array_equal(layer.backward(x, cache), y)
+    np.testing.assert_array_equal(layer.eval()(x), x)
+
+
+def test_dropout_acts_between_layers_only_in_training():
+    x = np.random.default_rng(7).standard_normal((T, N, D)).astype(np.float32)
+    layer = scratch.RNN(D, H, num_layers=2, dropout=0.5, rng=0)
+    plain = scratch.RNN(D, H, num_layers=2, rng=0)
+    plain.load_state_dict(layer.state_dict())
+    np.testing.assert_array_equal(layer.eval()(x)[0], plain(x)[0])
+    y, state = layer.train()(x)
+    assert not np.allclose(y, plain(x)[0])
+    np.testing.assert_array_equal(state[0], plain(x)[1][0])  # below the first dropout
+
+
+def test_gradients_through_dropout_match_finite_differences():
+    class Frozen:
+        """A generator that draws the same mask every time."""
+
+        def random(self, shape, dtype):
+            return np.random.default_rng(8).random(shape, dtype=dtype)
+
+    model = scratch.SequenceClassifier(
+        V, D, H, K, num_layers=2, dropout=0.4, dtype=np.float64, rng=0
+    )
+    for module in model.modules():
+        module.rng = Frozen()
+    tokens = np.random.default_rng(8).integers(1, V, (N, T))
+    errors = scratch.gradcheck(model, tokens, LENGTHS)
+    assert max(errors.values()) < 1e-6, errors
+
+
+def test_padding_row_starts_at_zero_and_gets_no_gradient():
+    layer = scratch.Embedding(V, D, padding_idx=0, rng=0)
+    y, cache = layer.forward(np.array([[0, 3, 3]]))
+    assert not y[0, 0].any()
+    layer.backward(np.ones_like(y), cache)
+    assert not layer.weight.grad[0].any()
+    np.testing.assert_array_equal(layer.weight.grad[3], 2 * np.ones(D, np.float32))
+
+
+SIGNATURES = [
+    "RNNCell", "ConcatCell", "JordanCell", "RNN", "Unrolled", "Linear", "Embedding", "Dropout",
+    "SequenceClassifier", "SGD", "Adam", "clip_grad_norm", "mse_loss",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_signatures_agree_in_names_order_and_defaults(name):
+    """Where the twin is torch's own, it may have more options than ours."""
+
+    def parameters(function):
+        given = inspect.signature(function).parameters.values()
+        own = {"self", "dtype", "rng", "device"}
+        return {p.name: p.default for p in given if p.name not in own}
+
+    ours = parameters(getattr(scratch, name))
+    theirs = parameters(getattr(pytorch, name))
+    renamed = {"prediction": "input"} if name == "mse_loss" else {}
+    names = [renamed.get(n, n) for n in ours]
+    assert names == [n for n in theirs if n in names]
+    if getattr(pytorch, name).__module__.startswith("rnnbook"):
+        assert list(ours) == list(theirs)
+    for n, default in ours.items():
+        assert theirs[renamed.get(n, n)] == default, n
+
+
+def test_both_twins_export_the_same_names():
+    only_scratch = {"Module", "Parameter", "gradcheck"}  # torch.nn and torch.autograd have them
+    assert set(scratch.__all__) - only_scratch == set(pytorch.__all__)
