@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def write_atomically(path, data):
-    """Write ``data`` (bytes) beside ``path``, then rename: the old file stays until the new is whole.
+    """Write ``data`` (bytes) beside ``path`` and rename: the old file stays until the new is whole.
 
     Raises
     ------

@@ -193,3 +193,42 @@ def heatmap(values, *, xlabel, ylabel, title=None, xticks=None, yticks=None, sym
         axes.set(xlabel=xlabel, ylabel=ylabel, title=title or "")
         axes.grid(False)
         return figure
+
+
+def bands(
+    runs, x=None, *, xlabel, ylabel, title=None, logx=False, ymin=None, ymax=None, reference=None
+):
+    """Draw the mean of repeated runs as a line, and from the lowest to the highest run a band.
+
+    Parameters
+    ----------
+    runs : dict of str to ndarray, (R, P)
+        Legend entry to R runs (seeds) of P points each.
+    x : sequence of float, (P,), optional
+        Where the points stand; 1, 2, 3 ... if None.
+    xlabel, ylabel, title : str
+        With units.
+    logx : bool
+        Logarithmic horizontal axis.
+    ymin, ymax : float, optional
+        Limits of the vertical axis.
+    reference : (str, float), optional
+        A named horizontal line, such as chance.
+    """
+    with mpl.rc_context(STYLE):
+        figure, axes = new_figure()
+        for name, values in runs.items():
+            values = np.asarray(values)
+            places = np.arange(1, values.shape[1] + 1) if x is None else x
+            (line,) = axes.plot(places, values.mean(axis=0), label=name)
+            low, high = values.min(axis=0), values.max(axis=0)
+            axes.fill_between(places, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+        if reference is not None:
+            name, level = reference
+            axes.axhline(level, color=COLORS["grey"], linestyle=":", label=name)
+        axes.set(xlabel=xlabel, ylabel=ylabel, title=title or "", ylim=(ymin, ymax))
+        if logx:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(mpl.ticker.ScalarFormatter())
+        axes.legend()
+        return figure

@@ -83,10 +83,11 @@ class ScratchTwin:
 
     def forward_backward(self, inputs, target):
         """Fill the gradients; return the loss."""
-        output, cache = self.model.forward(*self._arrays(inputs))
-        loss, doutput = self.loss(output, target)
-        self.optimizer.zero_grad()
-        self.model.backward(doutput, cache)
+        with np.errstate(over="ignore", invalid="ignore"):  # fit() checks the loss itself
+            output, cache = self.model.forward(*self._arrays(inputs))
+            loss, doutput = self.loss(output, target)
+            self.optimizer.zero_grad()
+            self.model.backward(doutput, cache)
         return loss
 
     def step(self, clip):
@@ -225,6 +226,7 @@ def fit(
         A file, rewritten after every epoch. If it exists, training resumes from it, and computes
         what an uninterrupted run would have computed.
     seed : int
+        Torch's global generator is seeded from it too.
     progress : bool
         Show a progress bar on standard output.
 
@@ -396,7 +398,7 @@ class _Run:
 
     def _save(self):
         arrays = {
-            f"{part}/{name}": np.ascontiguousarray(array)
+            f"{part}/{name}": np.array(array, order="C")
             for part, named in (
                 ("weights", get_weights(self.twin.model)),
                 ("best", self.best_weights or {}),

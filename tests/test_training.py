@@ -1,0 +1,274 @@
+"""One loop for both twins: equal runs, exact resume, best weights, clear errors."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from rnnbook import pytorch, scratch
+from rnnbook.interop import copy_weights, get_weights
+from rnnbook.training import ArrayBatches, evaluate, fit, predict
+
+from .cases import LENGTHS, D, H, K, T, V
+
+TWINS = pytest.mark.parametrize("twin", [scratch, pytorch], ids=["scratch", "pytorch"])
+COUNT = 50
+
+
+def classifier(twin, *, seed=0, dropout=0.0, num_classes=K, double=False):
+    options = {"dropout": dropout, "num_layers": 2}
+    ours = scratch.SequenceClassifier(
+        V, D, H, num_classes, **options, dtype=np.float64 if double else np.float32, rng=seed
+    )
+    if twin is scratch:
+        return ours
+    dtype = torch.float64 if double else torch.float32
+    theirs = pytorch.SequenceClassifier(V, D, H, num_classes, **options, dtype=dtype)
+    copy_weights(ours, theirs)
+    return theirs
+
+
+def data(seed=0, batch_size=8):
+    """Does token 1 occur? Learnable, with padding and an uneven last batch."""
+    rng = np.random.default_rng(seed)
+    tokens = rng.integers(1, V, (COUNT, T))
+    lengths = rng.choice(LENGTHS, COUNT)
+    tokens[np.arange(T) >= lengths[:, None]] = 0
+    labels = (tokens == 1).any(axis=1).astype(int)
+    return ArrayBatches((tokens, lengths), labels, batch_size)
+
+
+def adam(twin, model, lr=0.01):
+    return twin.Adam(model.parameters(), lr=lr)
+
+
+def train(twin, model=None, **options):
+    model = model or classifier(twin)
+    options = {"epochs": 3, "progress": False, "valid": data(1), **options}
+    return fit(model, data(), optimizer=adam(twin, model), **options), model
+
+
+def without_seconds(history):
+    return history.drop(columns="seconds")
+
+
+@TWINS
+def test_training_learns(twin):
+    history, model = train(twin, epochs=40, metric="accuracy")
+    assert history.loss.iloc[-1] < 0.5 * history.loss.iloc[0]
+    assert list(history.columns) == ["loss", "val_loss", "val_accuracy", "seconds"]
+    assert list(history.index) == list(range(1, 41)) and history.index.name == "epoch"
+
+
+def test_both_twins_run_the_same_history_in_float64():
+    ours, _ = train(
+        scratch, classifier(scratch, double=True), epochs=4, metric="accuracy", clip=0.3
+    )
+    theirs, _ = train(
+        pytorch, classifier(pytorch, double=True), epochs=4, metric="accuracy", clip=0.3
+    )
+    pd.testing.assert_frame_equal(without_seconds(ours), without_seconds(theirs), rtol=1e-9)
+
+
+@TWINS
+def test_same_seed_same_numbers_other_seed_other_numbers(twin):
+    runs = [train(twin, classifier(twin, dropout=0.3), seed=seed)[0] for seed in (5, 5, 6)]
+    pd.testing.assert_frame_equal(*map(without_seconds, runs[:2]), check_exact=True)
+    assert runs[0].loss.iloc[0] != runs[2].loss.iloc[0]
+
+
+class Stopped(Exception):
+    """Stands for whatever ends a run in the middle of an epoch."""
+
+
+class Interrupted:
+    """Data that fail in the middle of a given epoch."""
+
+    def __init__(self, data, epoch):
+        self.data, self.epoch, self.calls = data, epoch, 0
+
+    def __len__(self):
+        return len(self.data)
+
+    def batches(self, rng=None):
+        self.calls += 1
+        for number, batch in enumerate(self.data.batches(rng)):
+            if self.calls == self.epoch and number == 3:
+                raise Stopped
+            yield batch
+
+
+@TWINS
+@pytest.mark.parametrize("optimizer", ["Adam", "SGD"])
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(twin, optimizer, epoch, tmp_path):
+    def run(train_data, checkpoint):
+        model = classifier(twin, dropout=0.3)
+        options = {"momentum": 0.9} if optimizer == "SGD" else {}
+        history = fit(
+            model,
+            train_data,
+            data(1),
+            optimizer=getattr(twin, optimizer)(model.parameters(), lr=0.01, **options),
+            metric="accuracy",
+            epochs=5,
+            checkpoint=checkpoint,
+            progress=False,
+        )
+        return without_seconds(history), get_weights(model)
+
+    expected, weights = run(data(), tmp_path / "whole")
+    with pytest.raises(Stopped):
+        run(Interrupted(data(), epoch), tmp_path / "cut")
+    resumed, resumed_weights = run(data(), tmp_path / "cut")
+    pd.testing.assert_frame_equal(resumed, expected, check_exact=True)
+    for name, array in weights.items():
+        np.testing.assert_array_equal(resumed_weights[name], array)
+
+
+@TWINS
+def test_a_finished_run_is_not_run_again(twin, tmp_path):
+    first, model = train(twin, checkpoint=tmp_path / "run")
+    again, model_again = train(twin, checkpoint=tmp_path / "run")
+    pd.testing.assert_frame_equal(first, again, check_exact=True)  # seconds too: nothing was run
+    for name, array in get_weights(model).items():
+        np.testing.assert_array_equal(get_weights(model_again)[name], array)
+
+
+@TWINS
+def test_more_epochs_continue_a_finished_run(twin, tmp_path):
+    train(twin, epochs=2, checkpoint=tmp_path / "run")
+    longer, _ = train(twin, epochs=4, checkpoint=tmp_path / "run")
+    direct, _ = train(twin, epochs=4)
+    pd.testing.assert_frame_equal(
+        without_seconds(longer), without_seconds(direct), check_exact=True
+    )
+
+
+@TWINS
+def test_the_best_epoch_is_restored_and_patience_stops(twin):
+    model = classifier(twin)
+    optimizer = twin.SGD(model.parameters(), lr=8.0)  # too large: the loss jumps about
+    history = fit(
+        model, data(), data(1), optimizer=optimizer, epochs=30, patience=3, progress=False
+    )
+    best = history.val_loss.idxmin()
+    assert len(history) == best + 3 < 30
+    assert evaluate(model, data(1))["loss"] == pytest.approx(history.val_loss[best], rel=1e-5)
+
+
+@TWINS
+def test_without_held_out_data_the_last_weights_stay(twin):
+    history, model = train(twin, valid=None, epochs=2)
+    assert list(history.columns) == ["loss", "seconds"]
+
+
+@TWINS
+def test_plain_arrays_of_float64_train_a_float32_model(twin):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((COUNT, D))
+    y = x @ rng.standard_normal((D, 1))
+    model = twin.Linear(D, 1)
+    history = fit(
+        model, (x, y), (x, y), optimizer=adam(twin, model, 0.1), loss="mse_loss", epochs=60,
+        progress=False,
+    )  # fmt: skip
+    assert history.val_loss.iloc[-1] < 1e-3
+    assert predict(model, x).dtype == np.float32
+    np.testing.assert_allclose(predict(model, x), y, atol=0.2)
+
+
+@TWINS
+def test_one_logit_trains_with_the_binary_loss(twin):
+    model = classifier(twin, num_classes=1)
+    history, _ = train(twin, model, loss="binary_cross_entropy_with_logits", metric="accuracy")
+    assert history.loss.iloc[-1] < history.loss.iloc[0]
+
+
+@TWINS
+def test_loss_is_the_mean_over_examples_not_over_batches(twin):
+    model = classifier(twin)
+    uneven, whole = data(batch_size=49), data(batch_size=COUNT)
+    assert evaluate(model, uneven)["loss"] == pytest.approx(evaluate(model, whole)["loss"])
+
+
+@TWINS
+def test_predictions_come_in_the_order_of_the_examples(twin):
+    model, examples = classifier(twin), data()
+    whole = predict(model, examples)
+    tokens, lengths = examples.inputs
+    for row in (0, 17, COUNT - 1):
+        one = predict(model, (tokens[row : row + 1], lengths[row : row + 1]))
+        np.testing.assert_allclose(one[0], whole[row], rtol=1e-4, atol=1e-6)
+
+
+def test_a_metric_can_be_a_function():
+    def errors_avoided(outputs, targets):
+        assert outputs.shape == (COUNT, K) and targets.shape == (COUNT,)
+        return -float((outputs.argmax(1) != targets).sum())
+
+    history, _ = train(scratch, metric=errors_avoided)
+    assert "val_errors_avoided" in history
+
+
+@TWINS
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_loss_that_is_not_finite_stops_before_the_weights_are_spoilt(twin, bad):
+    x = np.ones((20, D))
+    x[11] = bad
+    model = twin.Linear(D, 1)
+    with pytest.raises(
+        FloatingPointError, match=r"loss=.* at epoch 1, step [123]: expected a finite"
+    ):
+        fit(
+            model, ArrayBatches(x, np.ones((20, 1)), 8), optimizer=adam(twin, model),
+            loss="mse_loss", progress=False,
+        )  # fmt: skip
+    assert all(np.isfinite(array).all() for array in get_weights(model).values())
+
+
+BAD = [
+    ({"epochs": 0}, "epochs=0: expected"),
+    ({"patience": 0}, "patience=0: expected"),
+    ({"patience": 2, "valid": None}, "need valid"),
+    ({"metric": "accuracy", "valid": None}, "need valid"),
+    ({"metric": "auc"}, "metric='auc': expected one of 'loss', 'accuracy'"),
+    ({"loss": "hinge"}, "loss='hinge': expected one of 'cross_entropy'"),
+    ({"valid": (np.ones((3, D)), np.ones(4))}, r"hold \[3, 4\] examples"),
+    ({"valid": (np.ones((0, D)), np.ones(0))}, r"hold \[0, 0\] examples"),
+]
+
+
+@TWINS
+@pytest.mark.parametrize(("options", "message"), BAD)
+def test_bad_arguments(twin, options, message):
+    with pytest.raises(ValueError, match=message):
+        train(twin, **options)
+
+
+@TWINS
+def test_the_optimizer_of_another_model_is_refused(twin):
+    with pytest.raises(ValueError, match="optimizer holds other parameters"):
+        fit(classifier(twin), data(), optimizer=adam(twin, classifier(twin)), progress=False)
+
+
+def test_a_checkpoint_of_another_run_or_no_checkpoint_is_refused(tmp_path):
+    train(scratch, checkpoint=tmp_path / "run", seed=1)
+    with pytest.raises(ValueError, match="is of another run"):
+        train(scratch, checkpoint=tmp_path / "run", seed=2)
+    (tmp_path / "text").write_text(json.dumps({"not": "a checkpoint"}))
+    with pytest.raises(ValueError, match="not a whole safetensors file"):
+        train(scratch, checkpoint=tmp_path / "text")
+    from rnnbook.interop import save_weights
+
+    save_weights(classifier(scratch), tmp_path / "weights")
+    with pytest.raises(ValueError, match=r"was not written by fit\(\)"):
+        train(scratch, checkpoint=tmp_path / "weights")
+
+
+def test_progress_goes_to_standard_output(capsys):
+    train(scratch, epochs=1, progress=True)
+    captured = capsys.readouterr()
+    assert "epoch 1" in captured.out and captured.err == ""
