@@ -195,6 +195,15 @@ def test_loss_is_the_mean_over_examples_not_over_batches(twin):
 
 
 @TWINS
+def test_the_training_loss_is_that_of_evaluation_where_nothing_moves(twin):
+    model, uneven = classifier(twin), data(batch_size=49)
+    expected = evaluate(model, uneven)["loss"]
+    still = twin.SGD(model.parameters(), lr=1e-20)
+    history = fit(model, uneven, optimizer=still, epochs=1, progress=False)
+    assert history.loss[1] == pytest.approx(expected, rel=1e-5)
+
+
+@TWINS
 def test_predictions_come_in_the_order_of_the_examples(twin):
     model, examples = classifier(twin), data()
     whole = predict(model, examples)

@@ -1,0 +1,38 @@
+"""The README's Python runs as it stands."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_examples_of_the_readme_run_in_order(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RNNBOOK_OFFLINE", "1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("RNNBOOK_DATA", raising=False)
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) == 3
+    namespace = {}
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        for block in blocks:
+            exec(compile(block, "README.md", "exec"), namespace)
+    assert namespace["history"].val_accuracy.iloc[-1] > 0.9
+    assert (tmp_path / "classifier.safetensors").exists()
+    assert "generated sample" in printed.getvalue()
+
+
+def test_the_import_example_has_at_most_ten_statements():
+    block = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
+    lines = [line for line in block.splitlines() if line.strip()]
+    assert len(lines) <= 10
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\((?!https?:)([^)#]+)\)", README))
+def test_links_of_the_readme_lead_to_files(path):
+    assert (Path(__file__).parents[1] / path).exists()
