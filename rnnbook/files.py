@@ -1,7 +1,7 @@
 """Writing files so that a reader never sees half of one."""
 
 import os
-import tempfile
+import uuid
 from pathlib import Path
 
 
@@ -14,13 +14,13 @@ def write_atomically(path, data):
         If the folder does not exist or the disk is full; what stood at ``path`` is untouched.
     """
     path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(beside, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        os.replace(beside, path)
     except BaseException:
-        os.unlink(temporary)
+        beside.unlink(missing_ok=True)
         raise
