@@ -229,6 +229,82 @@ def bands(
         axes.set(xlabel=xlabel, ylabel=ylabel, title=title or "", ylim=(ymin, ymax))
         if logx:
             axes.set_xscale("log")
-            axes.xaxis.set_major_formatter(mpl.ticker.ScalarFormatter())
+            axes.xaxis.set_major_formatter("{x:g}")
         axes.legend()
+        return figure
+
+
+def curve_panels(panels, x, *, xlabel, limits=(None, None)):
+    """Draw the same named lines in panels side by side, over a common pair of axes.
+
+    Parameters
+    ----------
+    panels : dict of str to dict of str to sequence of float
+        Title of each panel to its lines, by legend entry; the first panel has the legend.
+    x : sequence of float
+    xlabel : str
+        With units.
+    limits : (float, float)
+        Of the vertical axis.
+    """
+    with mpl.rc_context(STYLE):
+        figure, all_axes = new_figure(7.2, 3.2, 1, len(panels), sharey=True, squeeze=False)
+        for axes, (title, lines) in zip(all_axes[0], panels.items(), strict=True):
+            for name, values in lines.items():
+                axes.plot(x, values, label=name)
+            axes.set(xlabel=xlabel, title=title, ylim=limits)
+        all_axes[0, 0].legend()
+        return figure
+
+
+def grouped_points(groups, *, ylabel, reference=None):
+    """Draw every run as a point: groups along the axis, one colour for each name in a group.
+
+    Parameters
+    ----------
+    groups : dict of str to dict of str to sequence of float
+        Group to name to the value of each run.
+    ylabel : str
+        With units.
+    reference : (str, float), optional
+        A named horizontal line, such as chance.
+    """
+    with mpl.rc_context(STYLE):
+        figure, axes = new_figure(7.2, 3.4)
+        names = list(next(iter(groups.values())))
+        for k, name in enumerate(names):
+            offset = 0.22 * (k - (len(names) - 1) / 2)
+            places = [g + offset for g, runs in enumerate(groups.values()) for _ in runs[name]]
+            values = [value for runs in groups.values() for value in runs[name]]
+            axes.plot(places, values, "os^D"[k % 4], label=name, alpha=0.7, markersize=7)
+        if reference is not None:
+            label, level = reference
+            axes.axhline(level, color=COLORS["grey"], linestyle="--", label=label)
+        axes.set_xticks(range(len(groups)), groups)
+        axes.set(ylabel=ylabel)
+        axes.grid(axis="x", visible=False)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4)
+        return figure
+
+
+def histogram(values, *, bins, xlabel, ylabel, marks=None):
+    """Draw how often values fall into each bin, and vertical lines at places of interest.
+
+    Parameters
+    ----------
+    values : sequence of float
+    bins : sequence of float
+        Borders; values beyond the last are left out.
+    xlabel, ylabel : str
+        With units.
+    marks : dict of str to float, optional
+        Words to the place of their line.
+    """
+    with mpl.rc_context(STYLE):
+        figure, axes = new_figure()
+        axes.hist(values, bins=bins, color=COLORS["sky"])
+        for name, place in (marks or {}).items():
+            axes.axvline(place, color=COLORS["orange"], linestyle="--")
+            axes.text(place, 0.97, f" {name}", transform=axes.get_xaxis_transform(), va="top")
+        axes.set(xlabel=xlabel, ylabel=ylabel)
         return figure

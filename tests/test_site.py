@@ -1,0 +1,191 @@
+"""The built site in a browser: every page of _toc.yml, without internet."""
+
+import functools
+import http.server
+import shutil
+import threading
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urljoin
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+
+ROOT = Path(__file__).parents[1]
+SITE = ROOT / "_build" / "html"
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def toc_pages(entry=None):
+    """The pages that _toc.yml names, in order."""
+    entry = entry or yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    pages = [entry[key] for key in ("root", "file") if key in entry]
+    for key in ("parts", "chapters", "sections"):
+        for child in entry.get(key, []):
+            pages += toc_pages(child)
+    return pages
+
+
+PAGES = toc_pages()
+pytestmark = pytest.mark.skipif(not SITE.is_dir(), reason="no _build/html: run `make book` first")
+every_page = pytest.mark.parametrize("name", PAGES)
+
+
+@functools.cache
+def parsed(path):
+    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        """A browser that closes a page drops its requests: nothing to report."""
+
+
+@pytest.fixture(scope="module")
+def address():
+    handler = functools.partial(Quiet, directory=str(SITE))
+    with Server(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if BROWSER is None:
+        pytest.skip("no Chromium or Chrome here (Debian: apt-get install chromium)")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """visit(page, width=, theme=) -> the loaded page and what its console complained about."""
+    contexts = []
+
+    def visit(name, width=1280, theme="light"):
+        context = browser.new_context(viewport={"width": width, "height": 900})
+        contexts.append(context)
+        context.add_init_script(f"localStorage.setItem('mode', '{theme}')")
+        outside = []
+
+        def only_ours(route):
+            if route.request.url.startswith((address, "data:", "blob:")):
+                return route.continue_()
+            outside.append(route.request.url)
+            return route.abort()
+
+        context.route("**/*", only_ours)
+        page, complaints = context.new_page(), []
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda message: (
+                message.type == "error"
+                and message.location.get("url") not in outside
+                and complaints.append(message.text)
+            ),
+        )
+        page.goto(f"{address}{name}.html", wait_until="load")
+        if page.locator(".math").count():
+            page.wait_for_selector("mjx-container", state="attached")
+            page.evaluate("MathJax.startup.promise")
+        return page, complaints
+
+    yield visit
+    for context in contexts:
+        context.close()
+
+
+@every_page
+def test_the_page_loads_without_complaint_and_its_mathematics_renders(visit, name):
+    page, complaints = visit(name)
+    assert page.locator(".bd-article h1").count() == 1
+    assert not complaints
+    unrendered = (
+        "[...document.querySelectorAll('.math')].filter(e => !e.querySelector('mjx-container'))"
+    )
+    assert page.evaluate(f"{unrendered}.map(e => e.textContent)") == []
+    assert page.evaluate("[...document.querySelectorAll('mjx-merror')].map(e => e.title)") == []
+
+
+@every_page
+def test_nothing_sticks_out_of_a_narrow_screen(visit, name):
+    page, _ = visit(name, width=390)
+    # Too wide is what ends beyond the screen and lies in no box that scrolls.
+    too_wide = """[...document.querySelectorAll('.bd-article > section *')].filter(element => {
+        if (element.getBoundingClientRect().right <= 391) return false;
+        for (let box = element.parentElement; !box.matches('.bd-article'); box = box.parentElement)
+            if (/auto|scroll|hidden/.test(getComputedStyle(box).overflowX)) return false;
+        return true;
+    }).map(element => element.outerHTML.slice(0, 200))"""
+    assert page.evaluate(too_wide) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@every_page
+def test_figures_are_inverted_on_dark_pages_only(visit, name):
+    filters = """[...document.querySelectorAll('.bd-article img')]
+        .filter(image => !image.matches('.no-invert, [src^="http"]'))
+        .map(image => getComputedStyle(image).filter)"""
+    dark, _ = visit(name, theme="dark")
+    assert dark.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert all("invert" in value for value in dark.evaluate(filters))
+    light, _ = visit(name, theme="light")
+    assert all(value == "none" for value in light.evaluate(filters))
+
+
+def test_search_finds_a_page(visit):
+    page, complaints = visit("search")
+    page.locator("main input[name=q]").fill("recurrent")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#search-results li a")
+    assert not complaints
+
+
+@every_page
+def test_every_image_has_alternative_text(name):
+    images = parsed(SITE / f"{name}.html").select(".bd-article img")
+    nameless = [i["src"] for i in images if not i.get("alt", "").strip() or i["alt"] in i["src"]]
+    assert nameless == [], "say what the figure shows (mystnb.image.alt in the cell's metadata)"
+
+
+@every_page
+def test_internal_links_lead_somewhere(name):
+    page = f"{name}.html"
+    broken = []
+    for link in parsed(SITE / page).select("a[href], link[href], img[src], script[src]"):
+        target = link.get("href") or link.get("src")
+        if "://" in target or target.startswith(("mailto:", "data:", "javascript:", "//")):
+            continue
+        path, anchor = urldefrag(urljoin(f"/{page}", target.split("?")[0]))
+        file = SITE / unquote(path).lstrip("/")
+        file = file / "index.html" if file.is_dir() else file
+        if not file.is_file() or (
+            anchor and file.suffix == ".html" and not parsed(file).find(id=unquote(anchor))
+        ):
+            broken.append(target)
+    assert broken == []
+
+
+def test_the_address_of_the_site_leads_to_the_home_page():
+    assert f"{PAGES[0]}.html" in (SITE / "index.html").read_text(encoding="utf-8")
