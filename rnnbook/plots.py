@@ -94,9 +94,8 @@ def curves(lines, x=None, *, xlabel, ylabel, title=None, logy=False, ymin=None, 
             label = name.removesuffix(" (dashed)")
             places = np.arange(1, len(values) + 1) if x is None else x
             axes.plot(places, values, "--" if label != name else "-", label=label)
+        axes.set_yscale("log" if logy else "linear")
         axes.set(xlabel=xlabel, ylabel=ylabel, title=title or "", ylim=(ymin, ymax))
-        if logy:
-            axes.set_yscale("log")
         if len(lines) > 1:
             axes.legend()
         return figure
