@@ -96,6 +96,16 @@ def lengths(value, time, batch):
         raise ValueError(f"lengths contains {bad}: expected integers from 1 to T={time}")
 
 
+def state(parts, count, size, kind):
+    """A state is ``count`` arrays of this shape and dtype: one, or the h and c of an LSTM."""
+    if len(parts) != count:
+        raise ValueError(f"state holds {len(parts)} arrays: expected {count}")
+    for number, part in enumerate(parts):
+        name = "state" if count == 1 else f"state[{number}]"
+        shape(name, part, size)
+        dtype(name, part, kind)
+
+
 def state_dict(own, given):
     """The shapes ``{name: shape}`` that are given are those of the model: none more, none less."""
     faults = [f"missing {name}" for name in own if name not in given]

@@ -35,6 +35,14 @@ def _cells():
             kwargs = {"bias": bias, "nonlinearity": nonlinearity}
             yield Case("RNNCell", (D, H), kwargs, ("x_step", "h"))
     yield Case("RNNCell", (D, H), {}, ("x_step",))
+    for bias in (True, False):
+        yield Case("LSTMCell", (D, H), {"bias": bias}, ("x_step", "hc"))
+        for reset_after in (True, False):
+            yield Case(
+                "GRUCell", (D, H), {"bias": bias, "reset_after": reset_after}, ("x_step", "h")
+            )
+    yield Case("LSTMCell", (D, H), {}, ("x_step",))
+    yield Case("GRUCell", (D, H), {}, ("x_step",))
     yield Case("ConcatCell", (D, H, K), {}, ("x_step", "h"))
     yield Case("ConcatCell", (D, H, K), {}, ("x_step",))
     yield Case("JordanCell", (D, H, K), {}, ("x_step", "output"))
@@ -68,6 +76,21 @@ def _recurrent():
             yield Case("RNN", (D, H), kwargs, inputs)
 
 
+def _gated():
+    for name, options in (("LSTM", {}), ("GRU", {}), ("GRU", {"reset_after": False})):
+        state = "states" if name == "LSTM" else "state"
+        for kwargs in (
+            {},
+            {"bias": False},
+            {"num_layers": 3},
+            {"batch_first": True},
+            {"num_layers": 2, "bidirectional": True, "batch_first": True, "bias": False},
+            {"num_layers": 2, "bidirectional": True},
+        ):
+            for inputs in (("x",), ("x", state), ("x", state, "lengths")):
+                yield Case(name, (D, H), {**kwargs, **options}, inputs)
+
+
 def _models():
     for pooling in ("last", "mean", "max"):
         for kwargs in ({}, {"num_layers": 2, "bidirectional": True}):
@@ -75,10 +98,14 @@ def _models():
                 yield Case(
                     "SequenceClassifier", (V, D, H, K), {"pooling": pooling, **kwargs}, inputs
                 )
+    for cell in ("gru", "lstm"):
+        for pooling in ("last", "mean"):
+            kwargs = {"cell": cell, "pooling": pooling, "num_layers": 2, "bidirectional": True}
+            yield Case("SequenceClassifier", (V, D, H, K), kwargs, ("tokens", "lengths"))
     yield Case("SequenceClassifier", (V, D, H, 1), {}, ("tokens", "lengths"))
 
 
-CASES = [*_cells(), *_layers(), *_recurrent(), *_models()]
+CASES = [*_cells(), *_layers(), *_recurrent(), *_gated(), *_models()]
 
 
 def make_inputs(case, rng):
@@ -89,6 +116,8 @@ def make_inputs(case, rng):
         "x_step": lambda: rng.standard_normal((N, D)),
         "x": lambda: rng.standard_normal((N, T, D) if batch_first else (T, N, D)),
         "h": lambda: rng.standard_normal((N, H)),
+        "hc": lambda: (rng.standard_normal((N, H)), rng.standard_normal((N, H))),
+        "states": lambda: tuple(rng.standard_normal((2, states, N, H))),
         "output": lambda: rng.standard_normal((N, K)),
         "state": lambda: rng.standard_normal((states, N, H)),
         "lengths": lambda: LENGTHS.copy(),

@@ -86,9 +86,21 @@ def test_bad_state_shapes(twin, shape):
 
 
 @TWINS
-@pytest.mark.parametrize("name", ["RNNCell", "ConcatCell", "JordanCell"])
+def test_bad_states_of_an_lstm_name_the_half_that_is_wrong(twin):
+    layer, x = twin.LSTM(D, H), array(twin, T, N, D)
+    good, bad = array(twin, 1, N, H), array(twin, 1, N, H + 1)
+    with pytest.raises(ValueError, match=r"state\[1\] has shape \(1, 4, 6\): expected \(1, 4, 5\)"):
+        layer(x, (good, bad))
+    with pytest.raises(ValueError, match="state holds 1 arrays: expected 2"):
+        layer(x, (good,))
+    with pytest.raises(ValueError, match=r"c has shape \(4, 6\): expected \(4, 5\)"):
+        twin.LSTMCell(D, H)(array(twin, N, D), (array(twin, N, H), array(twin, N, H + 1)))
+
+
+@TWINS
+@pytest.mark.parametrize("name", ["RNNCell", "GRUCell", "ConcatCell", "JordanCell"])
 def test_bad_inputs_of_cells(twin, name):
-    cell = getattr(twin, name)(*((D, H) if name == "RNNCell" else (D, H, K)))
+    cell = getattr(twin, name)(*((D, H, K) if name in ("ConcatCell", "JordanCell") else (D, H)))
     with pytest.raises(ValueError, match=r"x has shape \(4, 4\): expected \(N, 3\)"):
         cell(array(twin, N, D + 1))
     with pytest.raises(ValueError, match=r"has shape \(4, 9\): expected \(4, "):

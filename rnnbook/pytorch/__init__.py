@@ -5,18 +5,23 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from torch.nn.utils import clip_grad_norm_ as clip_grad_norm
 from torch.optim import SGD, Adam
 
-from .cells import ConcatCell, JordanCell, RNNCell
+from .cells import GRUCell, LSTMCell, RNNCell
 from .models import SequenceClassifier
-from .recurrent import RNN, Unrolled
+from .recurrent import GRU, LSTM, RNN
+from .variants import ConcatCell, JordanCell, Unrolled
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "RNN",
     "SGD",
     "Adam",
     "ConcatCell",
     "Dropout",
     "Embedding",
+    "GRUCell",
     "JordanCell",
+    "LSTMCell",
     "Linear",
     "RNNCell",
     "SequenceClassifier",

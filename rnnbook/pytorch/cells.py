@@ -1,7 +1,8 @@
-"""One step of recurrence in PyTorch. Letters: N batch, D input size, H hidden size, K output."""
+"""One step of recurrence in PyTorch. Letters: N batch, D input size, H hidden size."""
 
 import torch
 from torch import nn
+from torch.nn.functional import linear
 
 from rnnbook import expect
 
@@ -37,68 +38,72 @@ class RNNCell(nn.RNNCell):
         h = initial_state("h", x, h, self.input_size, self.hidden_size, self.weight_ih.dtype)
         if self.nonlinearity in ("tanh", "relu"):
             return super().forward(x, h)
-        a = nn.functional.linear(x, self.weight_ih, self.bias_ih)
-        a = a + nn.functional.linear(h, self.weight_hh, self.bias_hh)
+        a = linear(x, self.weight_ih, self.bias_ih)
+        a = a + linear(h, self.weight_hh, self.bias_hh)
         return NONLINEARITIES[self.nonlinearity](a)
 
 
-class ConcatCell(nn.Module):
-    """State and output from the same pair: h' = tanh(i2h([x, h])), y = i2o([x, h]).
+class LSTMCell(nn.LSTMCell):
+    """``torch.nn.LSTMCell`` with checks: gates i, f, g, o; c' = f * c + i * g, h' = o * tanh(c').
 
     Parameters
     ----------
-    input_size, hidden_size, output_size : int
-        D, H and K.
+    input_size, hidden_size : int
+        D and H.
+    bias : bool
     dtype : torch.dtype
-
-    References
-    ----------
-    Robertson (2017), Classifying names with a character-level RNN, PyTorch tutorials.
     """
 
-    def __init__(self, input_size, hidden_size, output_size, *, dtype=None):
-        expect.sizes(input_size=input_size, hidden_size=hidden_size, output_size=output_size)
-        super().__init__()
-        self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, output_size
-        self.i2h = nn.Linear(input_size + hidden_size, hidden_size, dtype=dtype)
-        self.i2o = nn.Linear(input_size + hidden_size, output_size, dtype=dtype)
+    def __init__(self, input_size, hidden_size, bias=True, *, dtype=None):
+        expect.sizes(input_size=input_size, hidden_size=hidden_size)
+        super().__init__(input_size, hidden_size, bias, dtype=dtype)
 
     def forward(self, x, state=None):
-        """Map ``x (N, D)`` and ``state (N, H)`` to ``(y (N, K), state' (N, H))``."""
-        dtype = self.i2h.weight.dtype
-        h = initial_state("state", x, state, self.input_size, self.hidden_size, dtype)
-        both = torch.cat([x, h], dim=1)  # (N, D+H)
-        return self.i2o(both), torch.tanh(self.i2h(both))
+        """Map ``x (N, D)`` and ``(h, c)``, each (N, H), zeros if None, to ``(h', c')``."""
+        given = (None, None) if state is None else state
+        sizes = self.input_size, self.hidden_size, self.weight_ih.dtype
+        h, c = (
+            initial_state(name, x, part, *sizes) for name, part in zip("hc", given, strict=True)
+        )
+        return super().forward(x, (h, c))
 
 
-class JordanCell(nn.Module):
-    """The output is the memory: h = tanh(i2h([x, y])), y' = h2o(h).
+class GRUCell(nn.GRUCell):
+    """``torch.nn.GRUCell``, and with ``reset_after=False`` the original paper's.
 
     Parameters
     ----------
-    input_size, hidden_size, output_size : int
-        D, H and K. The state is ``(N, K)``.
+    input_size, hidden_size : int
+        D and H.
+    bias : bool
+    reset_after : bool
+        True, as in torch: n = tanh(W_in x + b_in + r * (W_hn h + b_hn)). False:
+        n = tanh(W_in x + b_in + W_hn (r * h) + b_hn).
     dtype : torch.dtype
-
-    References
-    ----------
-    Jordan (1986), Serial order: a parallel distributed processing approach.
     """
 
-    def __init__(self, input_size, hidden_size, output_size, *, dtype=None):
-        expect.sizes(input_size=input_size, hidden_size=hidden_size, output_size=output_size)
-        super().__init__()
-        self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, output_size
-        self.i2h = nn.Linear(input_size + output_size, hidden_size, dtype=dtype)
-        self.h2o = nn.Linear(hidden_size, output_size, dtype=dtype)
+    def __init__(self, input_size, hidden_size, bias=True, *, reset_after=True, dtype=None):
+        expect.sizes(input_size=input_size, hidden_size=hidden_size)
+        super().__init__(input_size, hidden_size, bias, dtype=dtype)
+        self.reset_after = reset_after
 
-    def forward(self, x, state=None):
-        """Map ``x (N, D)`` and ``state (N, K)`` to ``(y', y')``: the output is the state."""
-        dtype = self.i2h.weight.dtype
-        y = initial_state("state", x, state, self.input_size, self.output_size, dtype)
-        h = torch.tanh(self.i2h(torch.cat([x, y], dim=1)))
-        y = self.h2o(h)  # (N, K)
-        return y, y
+    def forward(self, x, h=None):
+        """Map ``x (N, D)`` and ``h (N, H)`` (zeros if None) to ``h' (N, H)``."""
+        h = initial_state("h", x, h, self.input_size, self.hidden_size, self.weight_ih.dtype)
+        if self.reset_after:
+            return super().forward(x, h)
+        return gru_reset_before(x, h, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+
+
+def gru_reset_before(x, h, weight_ih, weight_hh, bias_ih, bias_hh):
+    """One step of a GRU whose reset gate acts on the state before the matrix product."""
+    size = h.shape[1]
+    a_r, a_z, a_n = linear(x, weight_ih, bias_ih).chunk(3, dim=1)
+    bias_rz, bias_n = (None, None) if bias_hh is None else bias_hh.split([2 * size, size])
+    h_r, h_z = linear(h, weight_hh[: 2 * size], bias_rz).chunk(2, dim=1)
+    r, z = torch.sigmoid(a_r + h_r), torch.sigmoid(a_z + h_z)
+    n = torch.tanh(a_n + linear(r * h, weight_hh[2 * size :], bias_n))
+    return (1 - z) * n + z * h
 
 
 def initial_state(name, x, state, input_size, state_size, dtype):

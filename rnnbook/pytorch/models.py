@@ -5,9 +5,9 @@ from torch import nn
 
 from rnnbook import expect
 
-from .recurrent import RNN
+from .recurrent import GRU, LSTM, RNN
 
-LAYERS = {"rnn": RNN}
+LAYERS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 POOLINGS = ("last", "mean", "max")
 
 
@@ -25,7 +25,7 @@ class SequenceClassifier(nn.Module):
     num_classes : int
         K; with 1, the model returns one logit for each sequence, for the binary cross entropy.
     cell : str
-        "rnn".
+        "rnn", "gru" or "lstm".
     num_layers : int
     bidirectional : bool
     dropout : float
@@ -93,7 +93,8 @@ class SequenceClassifier(nn.Module):
         expect.ids("tokens", tokens, self.embedding.num_embeddings)
         x = self.dropout(self.embedding(tokens))  # (N, T, D)
         y, state = self.rnn(x, None, lengths)  # (N, T, H), (S, N, H)
-        logits = self.linear(self.dropout(self._pool(y, state, lengths)))  # (N, K)
+        h = state[0] if self.rnn.states == 2 else state  # of an LSTM's (h, c), h is read
+        logits = self.linear(self.dropout(self._pool(y, h, lengths)))  # (N, K)
         return logits[:, 0] if self.num_classes == 1 else logits
 
     def _pool(self, y, state, lengths):

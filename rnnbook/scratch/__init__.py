@@ -1,22 +1,27 @@
 """Recurrent networks from scratch: NumPy, and backward passes written by hand."""
 
-from .cells import ConcatCell, JordanCell, RNNCell
+from .cells import GRUCell, LSTMCell, RNNCell
 from .gradcheck import gradcheck
 from .layers import Dropout, Embedding, Linear
 from .losses import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from .models import SequenceClassifier
 from .module import Module, Parameter
 from .optim import SGD, Adam, clip_grad_norm
-from .recurrent import RNN, Unrolled
+from .recurrent import GRU, LSTM, RNN
+from .variants import ConcatCell, JordanCell, Unrolled
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "RNN",
     "SGD",
     "Adam",
     "ConcatCell",
     "Dropout",
     "Embedding",
+    "GRUCell",
     "JordanCell",
+    "LSTMCell",
     "Linear",
     "Module",
     "Parameter",

@@ -36,21 +36,19 @@ def gradcheck(module, *inputs, eps=1e-6, rng=0):
     if module.dtype != np.float64:
         raise ValueError(f"module has dtype {module.dtype}: build it with dtype=np.float64")
     rng = np.random.default_rng(rng)
-    inputs = [x.copy() if _is_float(x) else x for x in inputs]
+    inputs = [_map(x, np.copy) if _floats(x) else x for x in inputs]
     *outputs, cache = module.forward(*inputs)
-    weights = [rng.standard_normal(np.shape(output)) for output in outputs]
+    weights = [_map(output, lambda a: rng.standard_normal(a.shape)) for output in outputs]
 
     def loss():
         outputs = module.forward(*inputs)[:-1]
-        return sum(np.vdot(w, output) for w, output in zip(weights, outputs, strict=True))
+        pairs = zip(_floats(weights), _floats(outputs), strict=True)
+        return sum(np.vdot(weight, output) for weight, output in pairs)
 
     module.zero_grad()
-    dinputs = module.backward(*weights, cache)
-    dinputs = dinputs if isinstance(dinputs, tuple) else (dinputs,)
-    # copies: the differences below run forward only, but a caller may look at grad later
+    dinputs = _floats(module.backward(*weights, cache))
     checks = {name: (p.data, p.grad.copy()) for name, p in module.named_parameters()}
-    floats = [x for x in inputs if _is_float(x)]
-    for number, (x, dx) in enumerate(zip(floats, dinputs, strict=False)):
+    for number, (x, dx) in enumerate(zip(_floats(inputs), dinputs, strict=False)):
         checks[f"input {number}"] = (x, dx)
     return {
         name: _relative_error(_differences(loss, array, eps), analytic)
@@ -58,8 +56,16 @@ def gradcheck(module, *inputs, eps=1e-6, rng=0):
     }
 
 
-def _is_float(x):
-    return isinstance(x, np.ndarray) and x.dtype == np.float64
+def _map(value, function):
+    """Apply a function to an array, or to each of a tuple of them (the state of an LSTM)."""
+    return tuple(map(function, value)) if isinstance(value, tuple) else function(value)
+
+
+def _floats(value):
+    """List the arrays of float64 in nested tuples and lists; what else is there has no gradient."""
+    if isinstance(value, tuple | list):
+        return [array for part in value for array in _floats(part)]
+    return [value] if isinstance(value, np.ndarray) and value.dtype == np.float64 else []
 
 
 def _differences(loss, array, eps):

@@ -6,9 +6,9 @@ from rnnbook import expect
 
 from .layers import Dropout, Embedding, Linear
 from .module import Module
-from .recurrent import RNN
+from .recurrent import GRU, LSTM, RNN
 
-LAYERS = {"rnn": RNN}
+LAYERS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 POOLINGS = ("last", "mean", "max")
 
 
@@ -26,7 +26,7 @@ class SequenceClassifier(Module):
     num_classes : int
         K; with 1, the model returns one logit for each sequence, for the binary cross entropy.
     cell : str
-        "rnn".
+        "rnn", "gru" or "lstm".
     num_layers : int
     bidirectional : bool
     dropout : float
@@ -98,7 +98,8 @@ class SequenceClassifier(Module):
         x, embedding_cache = self.embedding.forward(tokens)  # (N, T, D)
         x, input_mask = self.dropout.forward(x)
         y, state, rnn_cache = self.rnn.forward(x, None, lengths)  # (N, T, H), (S, N, H)
-        pooled, pool_cache = self._pool(y, state, lengths)
+        h = state[0] if self.rnn.states == 2 else state  # of an LSTM's (h, c), h is read
+        pooled, pool_cache = self._pool(y, h, lengths)
         pooled, pooled_mask = self.dropout.forward(pooled)
         logits, linear_cache = self.linear.forward(pooled)  # (N, K)
         masks = input_mask, pooled_mask
@@ -111,6 +112,8 @@ class SequenceClassifier(Module):
         dpooled = self.linear.backward(dlogits.reshape(-1, self.num_classes), linear_cache)
         dpooled = self.dropout.backward(dpooled, pooled_mask)
         dy, dstate = self._pool_backward(dpooled, pool_cache)
+        if self.rnn.states == 2 and dstate is not None:
+            dstate = dstate, np.zeros_like(dstate)
         dx, _ = self.rnn.backward(dy, dstate, rnn_cache)
         self.embedding.backward(self.dropout.backward(dx, input_mask), embedding_cache)
 

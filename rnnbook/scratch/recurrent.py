@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnbook import expect
 
-from .cells import RNNCell
+from .cells import GRUCell, LSTMCell, RNNCell, split
 from .functional import NONLINEARITIES
 from .layers import Dropout
 from .module import Module
@@ -50,12 +50,17 @@ class Recurrent(Module):
 
     Abstract. A subclass defines
 
-    - ``_unroll(cell, x, h0, alive) -> (y, h, cache)`` from ``x (T, N, D)`` and ``h0 (N, H)``, and
-    - ``_unroll_backward(cell, dy, dh, alive, cache) -> (dx, dh0)``, which may write into ``dh``.
+    - ``_unroll(cell, x, state, alive) -> (y, state, cache)`` from ``x (T, N, D)``, and
+    - ``_unroll_backward(cell, dy, dstate, alive, cache) -> (dx, dstate0)``.
+
+    There, a state is a tuple of arrays (N, H): ``(h,)``, and ``(h, c)`` where ``states`` is 2; the
+    backward may write into those of ``dstate``. Outside, a state of one array stands bare.
 
     Sequences come sorted by length, so that step t concerns the first ``alive[t]`` rows only. The
     reverse direction is the same computation on flipped time.
     """
+
+    states = 1
 
     def __init__(self, cells, batch_first, dropout, bidirectional, *, dtype, rng):
         super().__init__(dtype, rng)
@@ -109,22 +114,20 @@ class Recurrent(Module):
     def _run(self, x, state, lengths, keep):
         y, state, ragged = self._enter(x, state, lengths)
         alive = ragged.alive if ragged else np.full(len(y), y.shape[1])
-        states, caches = [], []
+        final, caches = [np.empty_like(part) for part in state], []
         for layer in range(self.num_layers):
             y, mask = self.dropout.forward(y) if layer else (y, None)
             outputs = []
             for flip, k in self._directions(layer):
-                out, h, cache = self._unroll(self.cells[k], y[flip], state[k], alive[flip])
-                out = out[flip]
-                outputs.append(out * ragged.valid if ragged else out)
-                states.append(h)
+                start = tuple(part[k] for part in state)
+                out, end, cache = self._unroll(self.cells[k], y[flip], start, alive[flip])
+                outputs.append(out[flip] * ragged.valid if ragged else out[flip])
+                for part, value in zip(final, end, strict=True):
+                    part[k] = value
                 caches.append(cache if keep else None)
             y = np.concatenate(outputs, axis=2) if self.bidirectional else outputs[0]
             caches.append(mask)
-        state = np.stack(states)  # (S, N, H)
-        if ragged:
-            y, state = ragged.unsort(y), ragged.unsort(state)
-        return (y.swapaxes(0, 1) if self.batch_first else y), state, (ragged, alive, caches)
+        return *self._leave(y, final, ragged), (ragged, alive, caches)
 
     def backward(self, dy, dstate, cache):
         """Backpropagation through time.
@@ -147,24 +150,24 @@ class Recurrent(Module):
         ragged, alive, caches = cache
         caches = list(caches)
         dy = dy.swapaxes(0, 1) if self.batch_first else dy
-        if dstate is None:
-            dstate = np.zeros((len(self.cells), dy.shape[1], self.hidden_size), self.dtype)
+        dstate = self._parts(dstate, dy.shape[1])
         if ragged:
-            dy, dstate = ragged.sort(dy), ragged.sort(dstate)
-        dstate0 = np.empty_like(dstate)
+            dy, dstate = ragged.sort(dy), [ragged.sort(part) for part in dstate]
+        dstate0 = [np.empty_like(part) for part in dstate]
         for layer in reversed(range(self.num_layers)):
             mask = caches.pop()
             dys = np.split(dy, self.directions, axis=2)
             dx = 0
             for flip, k in reversed(self._directions(layer)):
-                dpart, dstate0[k] = self._unroll_backward(
-                    self.cells[k], dys.pop()[flip], dstate[k].copy(), alive[flip], caches.pop()
+                end = tuple(part[k].copy() for part in dstate)
+                dpart, start = self._unroll_backward(
+                    self.cells[k], dys.pop()[flip], end, alive[flip], caches.pop()
                 )
                 dx = dx + dpart[flip]
+                for part, value in zip(dstate0, start, strict=True):
+                    part[k] = value
             dy = self.dropout.backward(dx, mask)
-        if ragged:
-            dy, dstate0 = ragged.unsort(dy), ragged.unsort(dstate0)
-        return (dy.swapaxes(0, 1) if self.batch_first else dy), dstate0
+        return self._leave(dy, dstate0, ragged)
 
     def _directions(self, layer):
         """List (how to flip time, index of the cell and its state) for each direction."""
@@ -180,17 +183,30 @@ class Recurrent(Module):
         time, batch, _ = x.shape
         if time == 0:
             raise ValueError(f"x has T=0 steps (shape {x.shape}): expected at least one")
-        if state is None:
-            state = np.zeros((len(self.cells), batch, self.hidden_size), self.dtype)
-        expect.shape("state", state, (len(self.cells), batch, self.hidden_size))
-        expect.dtype("state", state, self.dtype)
+        state = self._parts(state, batch)
         if lengths is None:
             return x, state, None
         lengths = np.asarray(lengths)
         expect.lengths(lengths, time, batch)
         ragged = Ragged.from_lengths(lengths, time)
         x = np.where(ragged.valid, ragged.sort(x), self.dtype.type(0))  # padding may hold NaN
-        return x, ragged.sort(state), ragged
+        return x, [ragged.sort(part) for part in state], ragged
+
+    def _leave(self, y, state, ragged):
+        """Bring outputs and states (or their gradients) back into the caller's order and form."""
+        if ragged:
+            y, state = ragged.unsort(y), [ragged.unsort(part) for part in state]
+        y = y.swapaxes(0, 1) if self.batch_first else y
+        return y, (state[0] if self.states == 1 else tuple(state))
+
+    def _parts(self, state, batch):
+        """The arrays (S, N, H) of a state as the caller gives it, checked; zeros for None."""
+        shape = (len(self.cells), batch, self.hidden_size)
+        if state is None:
+            return [np.zeros(shape, self.dtype) for _ in range(self.states)]
+        parts = [state] if self.states == 1 else list(state)
+        expect.state(parts, self.states, shape, self.dtype)
+        return parts
 
 
 class RNN(Recurrent):
@@ -233,69 +249,199 @@ class RNN(Recurrent):
         dtype=np.float32,
         rng=None,
     ):
-        expect.sizes(num_layers=num_layers)
         rng = np.random.default_rng(rng)
-        widths = [input_size] + [hidden_size * (1 + bidirectional)] * (num_layers - 1)
         cells = [
             RNNCell(width, hidden_size, bias, nonlinearity, dtype=dtype, rng=rng)
-            for width in widths
-            for _ in range(1 + bidirectional)
+            for width in widths(input_size, hidden_size, num_layers, bidirectional)
         ]
         super().__init__(cells, batch_first, dropout, bidirectional, dtype=dtype, rng=rng)
-        self.bias, self.nonlinearity = bias, nonlinearity
+        self.nonlinearity = nonlinearity
 
-    def _unroll(self, cell, x, h0, alive):
+    def _unroll(self, cell, x, state, alive):
         f = NONLINEARITIES[self.nonlinearity].f
-        a_x = cell.project(x)  # (T, N, H), all steps at once
-        h = np.empty((len(x) + 1, *h0.shape), self.dtype)  # h[t] enters step t, h[t+1] leaves it
-        h[0] = h0
+        a_x = cell.project(x, cell.bias_ih, cell.bias_hh)  # (T, N, H), all steps at once
+        h = over_time(state[0], len(x))  # h[t] enters step t, h[t+1] leaves it
         for t, n in enumerate(alive):
             cell.step(a_x[t, :n], h[t, :n], cell.weight_hh.data, f, out=h[t + 1, :n])
             h[t + 1, n:] = h[t, n:]  # a sequence that is over keeps its state
-        return h[1:], h[-1], (x, h)
+        return h[1:], h[-1:], (x, h)
 
-    def _unroll_backward(self, cell, dy, dh, alive, cache):
+    def _unroll_backward(self, cell, dy, dstate, alive, cache):
         x, h = cache
+        (dh,) = dstate
         slope = NONLINEARITIES[self.nonlinearity].slope(h[1:])  # (T, N, H), all steps at once
         da = np.zeros_like(slope)
         for t in reversed(range(len(x))):
             n = alive[t]
             dh[:n] += dy[t, :n]
             da[t, :n], dh[:n] = cell.step_backward(dh[:n], slope[t, :n], cell.weight_hh.data)
-        return cell.project_backward(da, x, h[:-1]), dh
+        cell.recur_backward(da, h[:-1])
+        return cell.project_backward(da, x), (dh,)
 
 
-class Unrolled(Module):
-    """A layer made of any cell that emits an output: y_t, s_t = cell(x_t, s_{t-1}).
+class LSTM(Recurrent):
+    """Long short-term memory over time; see :class:`LSTMCell` for the equations of a step.
 
     Parameters
     ----------
-    cell : Module
-        ``forward(x, state) -> (y, state, cache)`` and ``backward(dy, dstate, cache) ->
-        (dx, dstate)``, as :class:`ConcatCell` and :class:`JordanCell` have them.
+    input_size, hidden_size : int
+        D and H.
+    num_layers, bias, batch_first, dropout, bidirectional, dtype, rng
+        See :class:`RNN`.
+
+    Notes
+    -----
+    The state is a pair ``(h, c)``, each (S, N, H).
+
+    References
+    ----------
+    Hochreiter & Schmidhuber (1997), Long short-term memory. Names and layouts are those of
+    ``torch.nn.LSTM``.
     """
 
-    def __init__(self, cell):
-        super().__init__(cell.dtype, cell.rng)
-        self.cell = cell
+    states = 2
 
-    def __call__(self, x, state=None):
-        return self.forward(x, state)[:2]
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        num_layers=1,
+        bias=True,
+        batch_first=False,
+        dropout=0.0,
+        bidirectional=False,
+        *,
+        dtype=np.float32,
+        rng=None,
+    ):
+        rng = np.random.default_rng(rng)
+        cells = [
+            LSTMCell(width, hidden_size, bias, dtype=dtype, rng=rng)
+            for width in widths(input_size, hidden_size, num_layers, bidirectional)
+        ]
+        super().__init__(cells, batch_first, dropout, bidirectional, dtype=dtype, rng=rng)
 
-    def forward(self, x, state=None):
-        """Map ``x (T, N, D)`` to ``(y (T, N, K), final state, cache)``."""
-        expect.shape("x", x, ("T", "N", self.cell.input_size))
-        outputs, caches = [], []
-        for x_t in x:
-            y, state, cache = self.cell.forward(x_t, state)
-            outputs.append(y)
-            caches.append(cache)
-        return np.stack(outputs), state, caches
+    def _unroll(self, cell, x, state, alive):
+        a_x = cell.project(x, cell.bias_ih, cell.bias_hh)  # (T, N, 4H), all steps at once
+        h, c = (over_time(part, len(x)) for part in state)
+        gates, tanh_c = np.zeros_like(a_x), np.zeros_like(c[1:])
+        for t, n in enumerate(alive):
+            out = h[t + 1, :n], c[t + 1, :n], gates[t, :n], tanh_c[t, :n]
+            cell.step(a_x[t, :n], h[t, :n], c[t, :n], cell.weight_hh.data, cell.scale, out)
+            h[t + 1, n:], c[t + 1, n:] = h[t, n:], c[t, n:]  # a sequence that is over keeps both
+        return h[1:], (h[-1], c[-1]), (x, h, c, gates, tanh_c)
 
-    def backward(self, dy, dstate, cache):
-        """Map ``dy (T, N, K)`` and the final ``dstate`` (None: zeros) to ``(dx, dstate0)``."""
-        dx = []
-        for dy_t, step_cache in zip(dy[::-1], cache[::-1], strict=True):
-            dx_t, dstate = self.cell.backward(dy_t, dstate, step_cache)
-            dx.append(dx_t)
-        return np.stack(dx[::-1]), dstate
+    def _unroll_backward(self, cell, dy, dstate, alive, cache):
+        x, h, c, gates, tanh_c = cache
+        dh, dc = dstate
+        f = split(gates, 4)[1]
+        slopes, slope_c = cell.slopes(gates, c[:-1], tanh_c)  # all steps at once
+        da = np.zeros_like(gates)  # (T, N, 4H)
+        for t in reversed(range(len(x))):
+            n = alive[t]
+            dh[:n] += dy[t, :n]
+            _, dh[:n], dc[:n] = cell.step_backward(
+                dh[:n], dc[:n], f[t, :n], slopes[t, :n], slope_c[t, :n], cell.weight_hh.data,
+                da[t, :n],
+            )  # fmt: skip
+        cell.recur_backward(da, h[:-1])
+        return cell.project_backward(da, x), (dh, dc)
+
+
+class GRU(Recurrent):
+    """The gated recurrent unit over time; see :class:`GRUCell` for the equations of a step.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        D and H.
+    num_layers, bias, batch_first, dropout, bidirectional, dtype, rng
+        See :class:`RNN`.
+    reset_after : bool
+        True, as in torch, or False, as in the original paper; see :class:`GRUCell`.
+
+    References
+    ----------
+    Cho et al. (2014), Learning phrase representations using RNN encoder-decoder. Names and
+    layouts are those of ``torch.nn.GRU``.
+    """
+
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        num_layers=1,
+        bias=True,
+        batch_first=False,
+        dropout=0.0,
+        bidirectional=False,
+        *,
+        reset_after=True,
+        dtype=np.float32,
+        rng=None,
+    ):
+        rng = np.random.default_rng(rng)
+        cells = [
+            GRUCell(width, hidden_size, bias, reset_after=reset_after, dtype=dtype, rng=rng)
+            for width in widths(input_size, hidden_size, num_layers, bidirectional)
+        ]
+        super().__init__(cells, batch_first, dropout, bidirectional, dtype=dtype, rng=rng)
+        self.reset_after = reset_after
+
+    def _unroll(self, cell, x, state, alive):
+        a_x = cell.project(x, cell.bias_ih)  # (T, N, 3H), all steps at once
+        h = over_time(state[0], len(x))
+        kept = [np.zeros_like(a_x)] + [np.zeros_like(h[1:])] * self.reset_after
+        step = cell.step if self.reset_after else cell.step_reset_before
+        bias_hh = None if cell.bias_hh is None else cell.bias_hh.data
+        for t, n in enumerate(alive):
+            out = [h[t + 1, :n], *(array[t, :n] for array in kept)]
+            step(a_x[t, :n], h[t, :n], cell.weight_hh.data, bias_hh, out)
+            h[t + 1, n:] = h[t, n:]  # a sequence that is over keeps its state
+        return h[1:], h[-1:], (x, h, kept)
+
+    def _unroll_backward(self, cell, dy, dstate, alive, cache):
+        if not self.reset_after:
+            return self._unroll_backward_reset_before(cell, dy, dstate, alive, cache)
+        x, h, (gates, a_hn) = cache
+        (dh,) = dstate
+        z = split(gates, 3)[1]
+        slopes, to_in = cell.slopes(gates, h[:-1], a_hn)  # all steps at once
+        da_h, dhs = np.zeros_like(gates), np.zeros_like(to_in)
+        for t in reversed(range(len(x))):
+            n = alive[t]
+            np.add(dh[:n], dy[t, :n], out=dhs[t, :n])
+            _, dh[:n] = cell.step_backward(
+                dhs[t, :n], z[t, :n], slopes[t, :n], cell.weight_hh.data, da_h[t, :n]
+            )
+        cell.recur_backward(da_h, h[:-1])
+        da_x = da_h  # but for n, where r stands between W_hn h and the candidate
+        split(da_x, 3)[2][...] = dhs * to_in
+        return cell.project_backward(da_x, x), (dh,)
+
+    def _unroll_backward_reset_before(self, cell, dy, dstate, alive, cache):
+        x, h, (gates,) = cache
+        (dh,) = dstate
+        da = np.zeros_like(gates)
+        for t in reversed(range(len(x))):
+            n = alive[t]
+            dh[:n] += dy[t, :n]
+            da[t, :n], dh[:n] = cell.step_reset_before_backward(
+                dh[:n], h[t, :n], gates[t, :n], cell.weight_hh.data
+            )
+        cell.recur_backward(da, h[:-1], split(gates, 3)[0])
+        return cell.project_backward(da, x), (dh,)
+
+
+def widths(input_size, hidden_size, num_layers, bidirectional):
+    """List the input size of every cell, in the order of the states."""
+    expect.sizes(num_layers=num_layers)
+    directions = 2 if bidirectional else 1
+    return [input_size] * directions + [hidden_size * directions] * directions * (num_layers - 1)
+
+
+def over_time(state, time):
+    """Room for a state before, between and after ``time`` steps, (T+1, N, H); the first is set."""
+    room = np.empty((time + 1, *state.shape), state.dtype)
+    room[0] = state
+    return room
