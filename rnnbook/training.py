@@ -9,6 +9,7 @@ import math
 import sys
 import time
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,16 @@ from .interop import get_weights, is_torch, read_safetensors, set_weights
 from .metrics import accuracy
 
 METRICS = {"accuracy": accuracy}
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """What :func:`fit` reads: a number of examples, and how they come in batches."""
+
+    def __len__(self): ...
+
+    def batches(self, rng=None):
+        """Yield ``(tuple of inputs, target)``; shuffled by ``rng``, in order without one."""
 
 
 class ArrayBatches:
@@ -69,6 +80,9 @@ class ScratchTwin:
         self.loss = getattr(scratch, loss) if isinstance(loss, str) else loss
 
     def parameters(self):
+        """Return those of the model and those of the optimizer."""
+        if not isinstance(self.optimizer, scratch.optim.Optimizer):
+            raise TypeError(f"optimizer={self.optimizer!r}: expected one of rnnbook.scratch")
         return self.model.parameters(), self.optimizer.params
 
     def seed(self, seed):
@@ -92,7 +106,7 @@ class ScratchTwin:
 
     def step(self, clip):
         if clip is not None:
-            scratch.clip_grad_norm(self.optimizer.params, clip)
+            scratch.clip_grad_norm(self.model.parameters(), clip)
         self.optimizer.step()
 
     def predict(self, inputs):
@@ -122,6 +136,9 @@ class TorchTwin:
         self.like = next(model.parameters())
 
     def parameters(self):
+        """Return those of the model and those of the optimizer."""
+        if not isinstance(self.optimizer, self.torch.optim.Optimizer):
+            raise TypeError(f"optimizer={self.optimizer!r}: expected one of torch.optim")
         groups = self.optimizer.param_groups
         return list(self.model.parameters()), [p for group in groups for p in group["params"]]
 
@@ -152,7 +169,7 @@ class TorchTwin:
 
     def step(self, clip):
         if clip is not None:
-            self.torch.nn.utils.clip_grad_norm_(self.parameters()[1], clip)
+            self.torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip)
         self.optimizer.step()
 
     def predict(self, inputs):
@@ -239,17 +256,19 @@ def fit(
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         If an argument does not fit, or ``checkpoint`` belongs to another run.
     FloatingPointError
         If the loss is not a finite number: at which step, and what to try. The weights are those
         before that step.
     """
-    train = ArrayBatches(*train) if isinstance(train, tuple) else train
-    valid = ArrayBatches(*valid) if isinstance(valid, tuple) else valid
+    train = _batches("train", train)
+    valid = None if valid is None else _batches("valid", valid)
     expect.sizes(epochs=epochs)
     if patience is not None:
         expect.sizes(patience=patience)
+    if clip is not None:
+        expect.positive("clip", clip)
     if valid is None and (patience is not None or metric != "loss"):
         raise ValueError(f"patience={patience} and metric={metric!r} need valid, held-out data")
     twin = _twin(model, optimizer, loss)
@@ -281,7 +300,7 @@ def evaluate(model, data, *, loss="cross_entropy", metric="loss"):
     """
     twin = _twin(model, None, loss)
     twin.train(False)
-    data = ArrayBatches(*data) if isinstance(data, tuple) else data
+    data = _batches("data", data)
     outputs, targets, total = [], [], 0.0
     for inputs, target in data.batches():
         output, batch_loss = twin.evaluate(inputs, target)
@@ -311,6 +330,16 @@ def predict(model, data):
         inputs = data if isinstance(data, tuple) else (data,)
         data = ArrayBatches(inputs, np.zeros(len(inputs[0])))
     return np.concatenate([twin.predict(inputs) for inputs, _ in data.batches()])
+
+
+def _batches(name, data):
+    """Turn ``(x, y)`` into batches; leave batches as they are."""
+    if isinstance(data, tuple) and len(data) == 2:
+        return ArrayBatches(*data)
+    if isinstance(data, Batches):
+        return data
+    kind = type(data).__name__
+    raise TypeError(f"{name} is a {kind}: expected a pair (x, y), or an object with batches(rng)")
 
 
 def _twin(model, optimizer=None, loss="cross_entropy"):

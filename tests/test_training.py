@@ -243,6 +243,7 @@ BAD = [
     ({"patience": 0}, "patience=0: expected"),
     ({"patience": 2, "valid": None}, "need valid"),
     ({"metric": "accuracy", "valid": None}, "need valid"),
+    ({"clip": -1.0}, "clip=-1.0: expected a finite number above 0"),
     ({"metric": "auc"}, "metric='auc': expected one of 'loss', 'accuracy'"),
     ({"loss": "hinge"}, "loss='hinge': expected one of 'cross_entropy'"),
     ({"valid": (np.ones((3, D)), np.ones(4))}, r"hold \[3, 4\] examples"),
@@ -255,6 +256,27 @@ BAD = [
 def test_bad_arguments(twin, options, message):
     with pytest.raises(ValueError, match=message):
         train(twin, **options)
+
+
+@TWINS
+def test_forgotten_parentheses_and_lists_are_named(twin):
+    model, (x, y) = classifier(twin), (np.ones((4, 3), int), np.ones(4, int))
+    optimizer = adam(twin, model)
+    for train_data in (x, [x, y], (x, y, y)):
+        with pytest.raises(TypeError, match=r"train is a \w+: expected a pair \(x, y\)"):
+            fit(model, train_data, optimizer=optimizer)
+    with pytest.raises(TypeError, match="valid is a ndarray: expected a pair"):
+        fit(model, (x, y), y, optimizer=optimizer)
+    with pytest.raises(TypeError, match="data is a ndarray: expected a pair"):
+        evaluate(model, x)
+
+
+def test_the_optimizer_of_the_other_twin_is_refused():
+    ours, theirs = classifier(scratch), classifier(pytorch)
+    with pytest.raises(TypeError, match="expected one of rnnbook.scratch"):
+        fit(ours, data(), optimizer=adam(pytorch, theirs))
+    with pytest.raises(TypeError, match="expected one of torch.optim"):
+        fit(theirs, data(), optimizer=adam(scratch, ours))
 
 
 @TWINS
