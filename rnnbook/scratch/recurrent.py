@@ -90,7 +90,7 @@ class Recurrent(Module):
         Parameters
         ----------
         x : ndarray, (T, N, D), or (N, T, D) if batch_first
-        state : ndarray, (S, N, H), optional
+        state : ndarray, (S, N, H), or for an LSTM a pair (h, c) of them, optional
             The initial state of each layer and direction; zeros if None.
         lengths : ndarray of int, (N,), optional
             The length of each sequence, 1 to T. What stands in ``x`` behind it is never read.
@@ -99,7 +99,7 @@ class Recurrent(Module):
         -------
         y : ndarray, (T, N, H), twice as wide if bidirectional; (N, T, ...) if batch_first
             The last layer's state at each step; zero on padding.
-        state : ndarray, (S, N, H)
+        state : as given
             The state of each layer and direction after its last valid step.
         cache
             For :meth:`backward`.
@@ -136,7 +136,7 @@ class Recurrent(Module):
         ----------
         dy : ndarray
             dL/dy, in the shape of ``y``. What stands on padding is not read.
-        dstate : ndarray, (S, N, H), or None
+        dstate : in the form of ``state``, or None
             dL/dstate of the final state; None for zeros.
         cache
             From :meth:`forward`.
@@ -144,7 +144,7 @@ class Recurrent(Module):
         Returns
         -------
         dx : ndarray, in the shape of ``x``; zero on padding
-        dstate0 : ndarray, (S, N, H)
+        dstate0 : in the form of ``state``
             Gradient of the initial state. Those of the parameters are added to ``grad``.
         """
         ragged, alive, caches = cache
