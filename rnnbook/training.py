@@ -229,7 +229,8 @@ def fit(
         On the parameters of ``model``.
     loss : str or callable
         "cross_entropy", "binary_cross_entropy_with_logits" or "mse_loss"; or a function of
-        (output, target) that returns a loss (torch), or a loss and its gradient (scratch).
+        (output, target) that returns a loss (torch), or a loss and its gradient (scratch);
+        it is called on ``valid`` too.
     epochs : int
         The number of passes over ``train``, those before a resume counted in.
     metric : str or callable

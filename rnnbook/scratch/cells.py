@@ -33,9 +33,7 @@ class Cell(Module):
     def project(self, x, *biases):
         """W_ih x + the biases given: what the input adds, for one step or for many at once."""
         a_x = x.reshape(-1, self.input_size) @ self.weight_ih.data.T
-        for bias in biases:
-            if bias is not None:
-                a_x += bias.data
+        a_x += sum(bias.data for bias in biases if bias is not None)
         return a_x.reshape(*x.shape[:-1], -1)  # (..., G*H)
 
     def project_backward(self, da_x, x):
