@@ -54,8 +54,8 @@ execute: setup  ## execute the notebooks and store their outputs in place
 	$(BIN)/jupyter nbconvert --to notebook --inplace --execute \
 	  --ExecutePreprocessor.record_timing=False $(NOTEBOOKS)
 
-clean:  ## remove what was built; the environment stays
-	rm -rf _build .pytest_cache .ruff_cache .hypothesis
+clean:  ## remove the site and caches; the environment and the checkpoints of experiments stay
+	rm -rf _build/html _build/.doctrees _build/jupyter_execute .pytest_cache .ruff_cache .hypothesis
 
 # Python 3.11 or newer with venv and pip; an environment that exists answers for itself.
 $(STAMP): pyproject.toml constraints.txt
