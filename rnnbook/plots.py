@@ -7,6 +7,7 @@ axes without a box; a white background, which the site inverts on dark pages.
 import io
 
 import matplotlib as mpl
+import matplotlib.colors
 import matplotlib.figure
 import numpy as np
 
@@ -20,6 +21,11 @@ COLORS = {
     "grey": "#666666",
 }
 
+# From below zero (blue) over zero (white) to above (orange).
+DIVERGING = mpl.colors.LinearSegmentedColormap.from_list(
+    "rnnbook", [COLORS["blue"], "white", COLORS["orange"]]
+)
+
 STYLE = {
     "axes.prop_cycle": mpl.cycler(color=list(COLORS.values())),
     "axes.spines.top": False,
@@ -28,6 +34,7 @@ STYLE = {
     "axes.titlesize": 11,
     "axes.labelsize": 10,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "#DDDDDD",
     "grid.linewidth": 0.6,
     "font.size": 10,
@@ -177,12 +184,12 @@ def heatmap(values, *, xlabel, ylabel, title=None, xticks=None, yticks=None, sym
     xticks, yticks : sequence of str, optional
         One label for each column and row.
     symmetric : bool
-        Centre the colours on zero (red above, blue below); else from white to blue.
+        Centre the colours on zero (orange above, blue below); else from white to blue.
     """
     with mpl.rc_context(STYLE):
         figure, axes = new_figure(6.4, 3.2)
         limit = float(np.abs(values).max()) or 1.0
-        low, cmap = (-limit, "RdBu_r") if symmetric else (float(np.min(values)), "Blues")
+        low, cmap = (-limit, DIVERGING) if symmetric else (float(np.min(values)), "Blues")
         image = axes.imshow(values, aspect="auto", cmap=cmap, vmin=low, vmax=limit)
         figure.colorbar(image, ax=axes)
         if xticks is not None:
