@@ -25,33 +25,38 @@ from rnnbook import scratch, training
 from rnnbook.data import imdb
 from rnnbook.data.text import TextBatches, Vocab
 from rnnbook.files import write_atomically
-from rnnbook.interop import copy_weights, get_weights, set_weights
+from rnnbook.interop import get_weights, set_weights
 from rnnbook.metrics import accuracy, predicted_classes
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "book" / "results" / "imdb.json"
 CACHE = ROOT / "_build" / "experiments"
 
-PROTOCOL = (
-    "Data: Large Movie Review Dataset v1.0 (Maas et al., 2011). 20 % of the 25,000 training "
-    "reviews, the same in every run, are held out for validation (rnnbook.data.imdb.split, seed "
-    "0). The vocabulary, at most 10,000 tokens with <pad> and <unk>, is built from the other "
-    "20,000 alone. Of a long review the last tokens are kept, as Keras does by default. Adam, "
-    "learning rate 0.001, 10 epochs, no dropout. The epoch with the best validation accuracy is "
-    "chosen and its weights are restored; then the 25,000 test reviews are scored once. Nothing "
-    "was chosen by the test score: all runs were planned before the first, but for the runs named "
-    "clip, added after the others had shown jumps on the training part. Article 004: embedding "
-    "64, hidden 100, two classes, last 100 tokens, batches of 32. Article 000: embedding 128, "
-    "hidden 128, one logit, batches of 128; it names neither vocabulary nor length: 10,000 tokens "
-    "and the last 200 tokens are our choice. Runs differ in the seed, from which the initial "
-    "weights and the order of the examples follow. Initial weights are PyTorch's in both twins; "
-    "runs named keras start from Keras's: uniform embeddings, Glorot uniform matrices, an "
-    "orthogonal recurrent matrix, zero biases. The norm of the gradient is not clipped; in runs "
-    "named clip it is scaled down to 1.0 where it is larger. Seconds are wall-clock time for "
-    "training and validation on a machine that other work shared: upper bounds. cpu_seconds is "
-    "the processor time of the training, over all threads, null where the run was interrupted."
-)
-TEST_POLICY = "scored once, after training, with the weights of the best validation epoch"
+PROTOCOL = [
+    "Data: Large Movie Review Dataset v1.0 (Maas et al., 2011); 20 % of the 25,000 training "
+    "reviews, drawn at random, the same in every run, are held out for validation "
+    "(rnnbook.data.imdb.split, seed 0).",
+    "The vocabulary, at most 10,000 tokens with <pad> and <unk>, is built from the other 20,000 "
+    "alone. Of a long review the last tokens are kept, as Keras does by default.",
+    "Article 004: embedding 64, hidden 100, two classes, last 100 tokens, batches of 32. Article "
+    "000: embedding 128, hidden 128, one logit, batches of 128; it names neither vocabulary nor "
+    "length: 10,000 tokens and the last 200 are our choice.",
+    "Adam, learning rate 0.001, 10 epochs, no dropout. The seed sets the initial weights and the "
+    "order of the examples.",
+    "Initial weights are PyTorch's in both twins; in runs named keras they are Keras's: uniform "
+    "embeddings, Glorot uniform matrices, an orthogonal recurrent matrix, zero biases.",
+    "The gradient is not clipped; in runs named clip its norm is scaled down to 1.0 where it is "
+    "larger.",
+    "Runs named bag are logistic regressions on token counts, with the C that is best on the "
+    "validation part.",
+    "Each finished run was scored on the 25,000 test reviews once, with the weights of its best "
+    "validation epoch; no choice used that score. Runs named clip were added after the others had "
+    "shown jumps on the training part, runs named bag and twins last.",
+    "Seconds are wall-clock time of training and validation on a machine that did other work as "
+    "well: upper bounds. cpu_seconds: processor time over all threads; null where a run was "
+    "interrupted.",
+]
+TEST_POLICY = "scored once, after training, with what the validation part had chosen"
 
 
 class Article(NamedTuple):
@@ -87,7 +92,8 @@ class Run(NamedTuple):
     def train(self, data, checkpoint, epochs):
         """Train, choose, test; return what goes into the results file."""
         article = ARTICLES[self.article]
-        train, valid, test, vocab_size = data.batches(article)
+        train, valid, test = data.batches(article.max_length, article.batch_size)
+        vocab_size = len(data.vocab)
         model, optimizer = build(article, vocab_size, self.twin, self.seed)
         clip = 1.0 if self.change == "clip" else None
         if self.change == "keras":
@@ -102,11 +108,6 @@ class Run(NamedTuple):
         cpu = time.process_time() - cpu
         logits = training.predict(model, test)
         best = history["val_accuracy"].idxmax()
-        counts = [
-            [int(((test.labels == true) & (predicted_classes(logits) == said)).sum())
-             for said in (0, 1)]
-            for true in (0, 1)
-        ]  # fmt: skip
         return {
             "model": f"article {self.article}",
             "twin": self.twin,
@@ -120,38 +121,39 @@ class Run(NamedTuple):
             "best_epoch": int(best),
             "val_accuracy": round(history["val_accuracy"][best], 6),
             "test_accuracy": round(accuracy(logits, test.labels), 6),
-            "test_confusion": counts,
+            "test_confusion": confusion(test.labels, predicted_classes(logits)),
             "test_policy": TEST_POLICY,
             "seconds": round(history["seconds"].sum(), 1),
             "cpu_seconds": None if resumed else round(cpu, 1),
         }
 
 
-class Drift(NamedTuple):
-    """One epoch of article 004 in both twins, from equal weights, over the same batches."""
+class Twins(NamedTuple):
+    """One epoch of article 004 in both twins, from equal weights, over the same batches.
+
+    The weights are drawn in float32 and cast, so that they are equal for every dtype, too.
+    """
 
     dtype: str
 
     @property
     def name(self):
-        return f"drift-{self.dtype}"
+        return f"twins-{self.dtype}"
 
     def train(self, data, checkpoint, epochs):
         """Train both; return their losses step by step. Short, so no checkpoint is kept."""
         article = ARTICLES["004"]
-        train, valid, _, vocab_size = data.batches(article)
-        twins = {
-            twin: build(article, vocab_size, twin, seed=0, dtype=self.dtype)
-            for twin in ("pytorch", "scratch")
-        }
-        copy_weights(twins["pytorch"][0], twins["scratch"][0])
-        losses, scores = {}, {}
-        for twin, (model, optimizer) in twins.items():
+        train, valid, _ = data.batches(article.max_length, article.batch_size)
+        start, _ = build(article, len(data.vocab), "pytorch", seed=0)
+        losses, scores, weights = {}, {}, {}
+        for twin in ("pytorch", "scratch"):
+            model, optimizer = build(article, len(data.vocab), twin, seed=0, dtype=self.dtype)
+            set_weights(model, {k: w.astype(self.dtype) for k, w in get_weights(start).items()})
             loss = recorded(article.loss, twin, losses.setdefault(twin, []))
             training.fit(model, train, optimizer=optimizer, loss=loss, epochs=1, progress=False)
             scores[twin] = training.evaluate(model, valid, metric="accuracy")["accuracy"]
+            weights[twin] = get_weights(model)
         apart = np.abs(np.subtract(losses["scratch"], losses["pytorch"]))
-        weights = {twin: get_weights(model) for twin, (model, _) in twins.items()}
         distances = [
             np.abs(array - weights["pytorch"][name]).max()
             for name, array in weights["scratch"].items()
@@ -167,11 +169,48 @@ class Drift(NamedTuple):
         }
 
 
+class Bag(NamedTuple):
+    """Logistic regression on the counts of the last tokens: a model that knows no order."""
+
+    max_length: int | None  # None: the whole review
+
+    @property
+    def name(self):
+        return f"bag-{self.max_length or 'whole'}"
+
+    def train(self, data, checkpoint, epochs):
+        """Fit once for each penalty, choose on the validation part, test the chosen one."""
+        from sklearn.linear_model import LogisticRegression
+
+        train, valid, test = data.batches(self.max_length)
+        counts = [token_counts(part.sequences, len(data.vocab)) for part in (train, valid, test)]
+        fitted = {
+            c: LogisticRegression(C=c, solver="liblinear").fit(counts[0], train.labels)
+            for c in PENALTIES
+        }
+        scores = {c: model.score(counts[1], valid.labels) for c, model in fitted.items()}
+        best = max(scores, key=scores.get)
+        predicted = fitted[best].predict(counts[2])
+        return {
+            "model": "bag of words",
+            "vocab_size": len(data.vocab),
+            "max_length": self.max_length,
+            "val_accuracy_by_C": {str(c): round(score, 6) for c, score in scores.items()},
+            "C": best,
+            "val_accuracy": round(scores[best], 6),
+            "test_accuracy": round(float(np.mean(predicted == test.labels)), 6),
+            "test_confusion": confusion(test.labels, predicted),
+            "test_policy": TEST_POLICY,
+        }
+
+
+PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0)  # C of the logistic regression: small is a strong penalty
 SEEDS = (0, 1, 2)
 TWINS = ("scratch", "pytorch")
 RUNS = [
     *(Run("004", twin, seed) for twin in TWINS for seed in SEEDS),
-    *(Drift(dtype) for dtype in ("float32", "float64")),
+    *(Bag(max_length) for max_length in (100, 200, None)),
+    *(Twins(dtype) for dtype in ("float32", "float64")),
     *(Run("004", "scratch", seed, change) for change in ("clip", "keras") for seed in SEEDS),
     *(Run("000", twin, seed) for twin in TWINS for seed in SEEDS),
     *(Run("000", "scratch", seed, change) for change in ("clip", "keras") for seed in SEEDS),
@@ -190,14 +229,14 @@ class Data:
         self.source = whole.source
         self.vocab = Vocab.build(self.train.texts, max_size=10_000)
 
-    def batches(self, article):
-        """Return ``(train, valid, test, vocab_size)`` as one article's model reads them."""
+    def batches(self, max_length, batch_size=32):
+        """Return ``(train, valid, test)``, the reviews cut to their last ``max_length`` tokens."""
 
         def encode(part):
-            ids = [self.vocab.encode(t, article.max_length, truncate="tail") for t in part.texts]
-            return TextBatches(ids, part.labels, article.batch_size)
+            ids = [self.vocab.encode(t, max_length, truncate="tail") for t in part.texts]
+            return TextBatches(ids, part.labels, batch_size)
 
-        return *map(encode, (self.train, self.valid, self.test)), len(self.vocab)
+        return tuple(map(encode, (self.train, self.valid, self.test)))
 
 
 def build(article, vocab_size, twin, seed, dtype="float32"):
@@ -213,6 +252,22 @@ def build(article, vocab_size, twin, seed, dtype="float32"):
     torch.manual_seed(seed)
     model = pytorch.SequenceClassifier(*sizes, dtype=getattr(torch, dtype))
     return model, torch.optim.Adam(model.parameters(), lr=0.001)
+
+
+def token_counts(sequences, vocab_size):
+    """Return how often each token occurs in each sequence: (N, V), sparse."""
+    from scipy.sparse import csr_matrix
+
+    ends = np.cumsum([0] + [len(sequence) for sequence in sequences])
+    flat = np.concatenate(sequences)
+    return csr_matrix((np.ones(len(flat)), flat, ends), shape=(len(sequences), vocab_size))
+
+
+def confusion(labels, predicted):
+    """Return the counts of both classes: rows are true, columns predicted."""
+    return [
+        [int(((labels == true) & (predicted == said)).sum()) for said in (0, 1)] for true in (0, 1)
+    ]
 
 
 def keras_weights(weights, rng):

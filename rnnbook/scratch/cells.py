@@ -182,9 +182,6 @@ class LSTMCell(Cell):
         np.multiply(slopes[:, 3 * size :], dh_new, out=da[:, 3 * size :])
         return da, da @ weight_hh, dc_new * f
 
-    def __call__(self, x, state=None):
-        return self.forward(x, state)[0]
-
     def forward(self, x, state=None):
         """Map ``x (N, D)`` and ``(h, c)``, each (N, H), zeros if None, to ``((h', c'), cache)``."""
         h, c = (None, None) if state is None else state
@@ -228,8 +225,8 @@ class GRUCell(Cell):
 
     References
     ----------
-    Cho et al. (2014), Learning phrase representations using RNN encoder-decoder. There, z and
-    1 - z change places in some equations; torch's convention is used here.
+    Cho et al. (2014), Learning phrase representations using RNN encoder-decoder. Chung et al.
+    (2014), Empirical evaluation of gated recurrent neural networks, write 1 - z for this z.
     """
 
     gates = 3
