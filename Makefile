@@ -52,7 +52,10 @@ test: setup  ## style, unit tests, every notebook executed and compared, the bui
 
 execute: setup  ## execute the notebooks and store their outputs in place
 	$(BIN)/jupyter nbconvert --to notebook --inplace --execute \
-	  --ExecutePreprocessor.record_timing=False $(NOTEBOOKS)
+	  --ExecutePreprocessor.record_timing=False \
+	  --ClearMetadataPreprocessor.enabled=True \
+	  --ClearMetadataPreprocessor.clear_cell_metadata=False \
+	  --ClearMetadataPreprocessor.preserve_nb_metadata_mask="{('kernelspec',), ('language_info', 'name')}" $(NOTEBOOKS)
 
 clean:  ## remove the site and caches; the environment and the checkpoints of experiments stay
 	rm -rf _build/html _build/.doctrees _build/jupyter_execute .pytest_cache .ruff_cache .hypothesis

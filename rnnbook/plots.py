@@ -202,7 +202,17 @@ def heatmap(values, *, xlabel, ylabel, title=None, xticks=None, yticks=None, sym
 
 
 def bands(
-    runs, x=None, *, xlabel, ylabel, title=None, logx=False, ymin=None, ymax=None, reference=None
+    runs,
+    x=None,
+    *,
+    xlabel,
+    ylabel,
+    title=None,
+    logx=False,
+    xticks=None,
+    ymin=None,
+    ymax=None,
+    reference=None,
 ):
     """Draw the mean of repeated runs as a line, and from the lowest to the highest run a band.
 
@@ -216,6 +226,8 @@ def bands(
         With units.
     logx : bool
         Logarithmic horizontal axis.
+    xticks : sequence of float, optional
+        Where the horizontal axis has its numbers.
     ymin, ymax : float, optional
         Limits of the vertical axis.
     reference : (str, float), optional
@@ -236,6 +248,8 @@ def bands(
         if logx:
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter("{x:g}")
+        if xticks is not None:
+            axes.set_xticks(xticks)
         axes.legend()
         return figure
 
@@ -311,6 +325,29 @@ def histogram(values, *, bins, xlabel, ylabel, marks=None):
         axes.hist(values, bins=bins, color=COLORS["sky"])
         for name, place in (marks or {}).items():
             axes.axvline(place, color=COLORS["orange"], linestyle="--")
-            axes.text(place, 0.97, f" {name}", transform=axes.get_xaxis_transform(), va="top")
+            axes.text(place, 1.01, name, transform=axes.get_xaxis_transform(), ha="center")
         axes.set(xlabel=xlabel, ylabel=ylabel)
+        return figure
+
+
+def paired_curves(pairs, *, xlabel, ylabel, ymin=None):
+    """Draw two lines in each colour, the first solid and the second dashed, over 1, 2, 3 ...
+
+    Parameters
+    ----------
+    pairs : dict of str to dict of str to sequence of float
+        A name for each colour to two named lines.
+    xlabel, ylabel : str
+        With units.
+    ymin : float, optional
+        Lower limit of the vertical axis.
+    """
+    with mpl.rc_context(STYLE):
+        figure, axes = new_figure()
+        for color, (name, lines) in zip(COLORS.values(), pairs.items(), strict=False):
+            for style, (label, values) in zip(("-", "--"), lines.items(), strict=False):
+                places = np.arange(1, len(values) + 1)
+                axes.plot(places, values, style, color=color, label=f"{name}, {label}")
+        axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(ymin, None))
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3)
         return figure

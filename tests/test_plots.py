@@ -21,6 +21,7 @@ FIGURES = {
     "curve_panels": lambda: plots.curve_panels({"p": {"a": [1, 2]}}, [0, 1], xlabel="x"),
     "grouped_points": lambda: plots.grouped_points({"g": {"a": [1, 2]}}, ylabel="accuracy"),
     "histogram": lambda: plots.histogram([1, 2, 2], bins=[0, 1, 2, 3], xlabel="x", ylabel="n"),
+    "paired_curves": lambda: plots.paired_curves({"a": {"x": [1, 2], "y": [2, 1]}}, **LABELS),
 }
 
 
@@ -81,3 +82,9 @@ def test_heatmaps_are_white_at_zero():
 def test_confusion_matrices_print_counts_and_shares_of_the_true_class():
     texts = [text.get_text() for text in FIGURES["confusion_matrix"]().axes[0].texts]
     assert texts == ["8\n80%", "2\n20%", "1\n10%", "9\n90%"]
+
+
+def test_paired_curves_share_a_colour_and_the_second_is_dashed():
+    solid, dashed = FIGURES["paired_curves"]().axes[0].lines
+    assert solid.get_color() == dashed.get_color()
+    assert (solid.get_linestyle(), dashed.get_linestyle()) == ("-", "--")
