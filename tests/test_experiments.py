@@ -89,11 +89,23 @@ def test_interrupted_run_goes_on_and_ends_where_an_uninterrupted_one_does(
     assert resumed["cpu_seconds"] is None and whole["cpu_seconds"] > 0
 
 
-def test_twins_drift_by_rounding_only(experiment, tmp_path):
-    experiment.main(arguments(tmp_path, "drift-*"))
+def test_twins_start_equal_and_drift_by_rounding_only(experiment, tmp_path):
+    experiment.main(arguments(tmp_path, "twins-*"))
     runs = json.loads((tmp_path / "results.json").read_text())["runs"]
-    assert 0 < max(runs["drift-float32"]["loss_difference"]) < 1e-5
-    assert max(runs["drift-float64"]["loss_difference"]) < 1e-12
+    assert 0 < max(runs["twins-float32"]["loss_difference"]) < 1e-5
+    assert max(runs["twins-float64"]["loss_difference"]) < 1e-12
+    first = [runs[f"twins-{dtype}"]["loss"]["scratch"][0] for dtype in ("float32", "float64")]
+    assert first[0] == pytest.approx(first[1], abs=2e-6)  # both dtypes start from the same weights
+
+
+def test_bag_of_words_takes_the_penalty_that_validates_best(experiment, tmp_path):
+    experiment.main(arguments(tmp_path, "bag-*"))
+    runs = json.loads((tmp_path / "results.json").read_text())["runs"]
+    assert list(runs) == ["bag-100", "bag-200", "bag-whole"]
+    for run in runs.values():
+        scores = run["val_accuracy_by_C"]
+        assert run["val_accuracy"] == max(scores.values()) == scores[str(run["C"])]
+        assert sum(map(sum, run["test_confusion"])) == 100  # all reviews of the sample's test part
 
 
 def test_keras_start_is_orthogonal_and_leaves_padding_at_zero(experiment):
@@ -112,7 +124,7 @@ def test_list_names_every_run_and_trains_none(tmp_path):
     command = [sys.executable, SCRIPT, "--list", *arguments(tmp_path, "*")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     lines = done.stdout.splitlines()
-    assert len(lines) == len({line.split()[0] for line in lines}) == 26
+    assert len(lines) == len({line.split()[0] for line in lines}) == 29
     assert {line.split()[1] for line in lines} == {"waiting"}
     assert not (tmp_path / "results.json").exists()
 
@@ -126,7 +138,7 @@ def test_pattern_that_matches_nothing_is_refused(experiment, tmp_path, capsys):
 def test_every_published_number_has_its_protocol_and_command():
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
     assert set(results) == {"protocol", "runs"}
-    assert "validation" in results["protocol"] and "scored once" in results["protocol"]
+    assert any("on the 25,000 test reviews once" in rule for rule in results["protocol"])
     for name, run in results["runs"].items():
         assert run["command"] == f"python experiments/imdb.py --only {name}"
         assert run["data"] == "Large Movie Review Dataset v1.0"
@@ -136,6 +148,7 @@ def test_every_published_number_has_its_protocol_and_command():
             assert sum(map(sum, run["test_confusion"])) == 25_000
             correct = run["test_confusion"][0][0] + run["test_confusion"][1][1]
             assert run["test_accuracy"] == pytest.approx(correct / 25_000)
+        if "history" in run:
             scores = [row["val_accuracy"] for row in run["history"]]
             assert len(scores) == 10 and scores[run["best_epoch"] - 1] == max(scores)
 
