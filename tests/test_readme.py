@@ -16,7 +16,7 @@ def test_the_examples_of_the_readme_run_in_order(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("RNNBOOK_DATA", raising=False)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     namespace = {}
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
