@@ -1,10 +1,14 @@
 """Where a data file comes from: the user, ``$RNNBOOK_DATA``, the cache, or its official address."""
 
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import pooch
+with warnings.catch_warnings():
+    # pooch loads tqdm, which complains in every notebook where ipywidgets is not installed
+    warnings.filterwarnings("ignore", message="IProgress not found")
+    import pooch
 
 
 class DataUnavailableError(OSError):
