@@ -397,7 +397,8 @@ class _Run:
         self.twin, self.checkpoint = twin, checkpoint and Path(checkpoint)
         self.column = "val_loss" if metric == "loss" else f"val_{_metric(metric)[0]}"
         self.sign = -1 if metric == "loss" else 1
-        self.identity = {"seed": seed, "metric": self.column}
+        optimizer = type(twin.optimizer).__name__
+        self.identity = {"seed": seed, "metric": self.column, "optimizer": optimizer}
         self.rows, self.best, self.best_weights = [], None, None
         if self.checkpoint and self.checkpoint.exists():
             self._load()

@@ -289,6 +289,12 @@ def test_a_checkpoint_of_another_run_or_no_checkpoint_is_refused(tmp_path):
     train(scratch, checkpoint=tmp_path / "run", seed=1)
     with pytest.raises(ValueError, match="is of another run"):
         train(scratch, checkpoint=tmp_path / "run", seed=2)
+    model = classifier(scratch)
+    with pytest.raises(ValueError, match="is of another run, with .*'Adam'.*: expected .*'SGD'"):
+        fit(
+            model, data(), data(1), optimizer=scratch.SGD(model.parameters()), seed=1,
+            checkpoint=tmp_path / "run", progress=False,
+        )  # fmt: skip
     (tmp_path / "text").write_text(json.dumps({"not": "a checkpoint"}))
     with pytest.raises(ValueError, match="not a whole safetensors file"):
         train(scratch, checkpoint=tmp_path / "text")

@@ -102,7 +102,8 @@ class Recurrent(Module):
         state : as given
             The state of each layer and direction after its last valid step.
         cache
-            For :meth:`backward`.
+            For :meth:`backward`. It may share memory with ``x`` and ``y``: change neither in place
+            before.
 
         Raises
         ------
