@@ -8,7 +8,7 @@ import numpy as np
 
 from rnnbook import expect
 
-from .functional import NONLINEARITIES, squash
+from .functional import NONLINEARITIES
 from .module import Module
 
 
@@ -30,18 +30,12 @@ class Cell(Module):
         self.bias_ih = self.uniform(bound, rows) if bias else None
         self.bias_hh = self.uniform(bound, rows) if bias else None
 
-    def project(self, x, *biases):
-        """W_ih x + the biases given: what the input adds, for one step or for many at once."""
-        a_x = x.reshape(-1, self.input_size) @ self.weight_ih.data.T
-        a_x += sum(bias.data for bias in biases if bias is not None)
-        return a_x.reshape(*x.shape[:-1], -1)  # (..., G*H)
-
     def project_backward(self, da_x, x):
         """Add to the gradients of weight_ih and bias_ih; return dL/dx."""
         rows = da_x.reshape(-1, self.gates * self.hidden_size)
         self.weight_ih.grad += rows.T @ x.reshape(-1, self.input_size)
         if self.bias_ih is not None:
-            self.bias_ih.grad += rows.sum(axis=0)
+            self.bias_ih.grad += column_sums(rows)
         return (rows @ self.weight_ih.data).reshape(x.shape)
 
     def recur_backward(self, da_h, h):
@@ -49,7 +43,7 @@ class Cell(Module):
         rows = da_h.reshape(-1, self.gates * self.hidden_size)
         self.weight_hh.grad += rows.T @ h.reshape(-1, self.hidden_size)
         if self.bias_hh is not None:
-            self.bias_hh.grad += rows.sum(axis=0)
+            self.bias_hh.grad += column_sums(rows)
 
 
 class RNNCell(Cell):
@@ -82,37 +76,70 @@ class RNNCell(Cell):
         super().__init__(input_size, hidden_size, bias, dtype=dtype, rng=rng)
         self.nonlinearity = nonlinearity
 
-    @staticmethod
-    def step(a_x, h, weight_hh, f, out=None):
-        """h' = f(a_x + W_hh h), where a_x is the projected input."""
-        a = h @ weight_hh.T  # (N, H)
-        a += a_x
-        return f(a, out=out)
+    def project(self, x):
+        """W_ih x + b_ih + b_hh: what the input adds, for one step or for many at once."""
+        a_x = x.reshape(-1, self.input_size) @ self.weight_ih.data.T
+        if self.bias_ih is not None:
+            a_x += self.bias_ih.data + self.bias_hh.data
+        return a_x.reshape(*x.shape[:-1], -1)  # (..., H)
 
     @staticmethod
-    def step_backward(dh_new, slope, weight_hh):
-        """From dL/dh' to dL/da and dL/dh; slope is f'(a), which follows from h'."""
-        da = dh_new * slope  # (N, H)
-        return da, da @ weight_hh
+    def step(a_x, h, h_new, weight, f):
+        """h' = f(a_x + W_hh h), where a_x is the projected input and weight is W_hh^T."""
+        np.matmul(h, weight, out=h_new)  # (N, H)
+        h_new += a_x
+        f(h_new, out=h_new)
+
+    @staticmethod
+    def step_backward(dh, slope, da, weight_hh):
+        """Write dL/da into da; turn dL/dh' into dL/dh. slope is f'(a), which follows from h'."""
+        np.multiply(dh, slope, out=da)  # (N, H)
+        np.matmul(da, weight_hh, out=dh)
 
     def forward(self, x, h=None):
         """Map ``x (N, D)`` and ``h (N, H)`` (zeros if None) to ``(h' (N, H), cache)``."""
         h = initial_state("h", x, h, self.input_size, self.hidden_size, self.dtype)
-        f = NONLINEARITIES[self.nonlinearity].f
-        a_x = self.project(x, self.bias_ih, self.bias_hh)
-        h_new = self.step(a_x, h, self.weight_hh.data, f)
+        f, h_new = NONLINEARITIES[self.nonlinearity].f, np.empty_like(h)
+        self.step(self.project(x), h, h_new, self.weight_hh.data.T, f)
         return h_new, (x, h, h_new)
 
     def backward(self, dh_new, cache):
         """Map ``dh' (N, H)`` to ``(dx (N, D), dh (N, H))``; add to every parameter's gradient."""
         x, h, h_new = cache
+        dh, da = dh_new.copy(), np.empty_like(h)
         slope = NONLINEARITIES[self.nonlinearity].slope(h_new)
-        da, dh = self.step_backward(dh_new, slope, self.weight_hh.data)
+        self.step_backward(dh, slope, da, self.weight_hh.data)
         self.recur_backward(da, h)
         return self.project_backward(da, x), dh
 
 
-class LSTMCell(Cell):
+class GatedCell(Cell):
+    """What LSTM and GRU share: gates, each a block of H rows in the weights. Abstract.
+
+    While it computes, every gate of a step lies in one piece, ``(G, N, H)``, in the ``order`` that
+    a subclass names, its ``sigmoids`` first. As sigmoid(a) = tanh(a/2) / 2 + 1/2, one call of tanh
+    serves all gates; that a/2 costs nothing, for the weights of the sigmoids are halved before.
+    """
+
+    def __init__(self, input_size, hidden_size, bias=True, *, dtype=np.float32, rng=None):
+        super().__init__(input_size, hidden_size, bias, dtype=dtype, rng=rng)
+        self.half = np.array(0.5, self.dtype)  # NumPy is faster with it than with a Python number
+
+    def by_gate(self, weight):
+        """A copy of an array ``(G*H, ...)`` as ``(G, ..., H)``: in order, sigmoids halved."""
+        blocks = weight.reshape(self.gates, self.hidden_size, -1)[self.order]
+        blocks[: self.sigmoids] *= 0.5
+        return blocks.swapaxes(1, 2)
+
+    def project(self, x, weight_ih, bias):
+        """W_ih x + bias by gate: what the input adds, for one step or for many at once."""
+        a_x = np.matmul(x.reshape(-1, self.input_size), weight_ih)
+        if bias is not None:
+            a_x += bias
+        return a_x.reshape(self.gates, *x.shape[:-1], -1)  # (G, ..., H)
+
+
+class LSTMCell(GatedCell):
     """Long short-term memory: a cell state c that gates write, keep and read.
 
     With (i, f, g, o) = (sigmoid, sigmoid, tanh, sigmoid)(W_ih x + b_ih + W_hh h + b_hh):
@@ -137,71 +164,84 @@ class LSTMCell(Cell):
     Cummins (2000), Learning to forget.
     """
 
-    gates = 4
+    gates, sigmoids, order = 4, 3, [3, 0, 1, 2]  # o i f g
 
-    def __init__(self, input_size, hidden_size, bias=True, *, dtype=np.float32, rng=None):
-        super().__init__(input_size, hidden_size, bias, dtype=dtype, rng=rng)
-        self.scale = np.repeat(np.array([0.5, 0.5, 1, 0.5], self.dtype), hidden_size)  # i f g o
+    def weights(self):
+        """W_ih ``(4, D, H)``, W_hh ``(4, H, H)`` and the sum of the biases, by gate."""
+        weight_ih = self.by_gate(self.weight_ih.data)
+        weight_hh = np.ascontiguousarray(self.by_gate(self.weight_hh.data))
+        if self.bias_ih is None:
+            return weight_ih, weight_hh, None
+        return weight_ih, weight_hh, self.by_gate(self.bias_ih.data + self.bias_hh.data)
 
     @staticmethod
-    def step(a_x, h, c, weight_hh, scale, out=None):
-        """One step from the projected input: (h', c', gates, tanh c'), written into ``out``."""
-        h_new, c_new, gates, tanh_c = out or [np.empty_like(a) for a in (h, c, a_x, c)]
-        np.matmul(h, weight_hh.T, out=gates)  # (N, 4H)
+    def step(a_x, h, c, h_new, c_new, gates, tanh_c, weight, half):
+        """One step from the projected input: fill in h', c', gates ``(4, N, H)`` and tanh c'."""
+        np.matmul(h, weight, out=gates)
         gates += a_x
-        i, f, g, o = split(squash(gates, scale), 4)
+        np.tanh(gates, out=gates)
+        sigmoids = gates[:3]
+        sigmoids *= half
+        sigmoids += half
+        o, i, f, g = gates
         np.multiply(f, c, out=c_new)
         c_new += i * g
         np.tanh(c_new, out=tanh_c)
         np.multiply(o, tanh_c, out=h_new)
-        return h_new, c_new, gates, tanh_c
 
     @staticmethod
-    def slopes(gates, c, tanh_c):
+    def slopes(gates, c, tanh_c, h_new):
         """What dL/dc' and dL/dh' are multiplied with on their way to the preactivations.
 
-        ``(..., 4H)``: the slopes to a_i, a_f and a_g from c', and to a_o from h'; and ``(..., H)``:
-        the slope of h' with respect to c'. For one step or for many at once.
+        From gates ``(..., 4, N, H)``, of one step or of many at once. The slopes to a_o from h' and
+        to a_i, a_f, a_g from c', ``(..., 4, N, H)``; and the slope of h' with respect to c',
+        ``(..., N, H)``.
         """
-        i, f, g, o = split(gates, 4)
+        o, i, f, g = np.moveaxis(gates, -3, 0)
         slopes = np.empty_like(gates)
-        to_i, to_f, to_g, to_o = split(slopes, 4)
-        np.multiply(g, i - i * i, out=to_i)
-        np.multiply(c, f - f * f, out=to_f)
-        np.multiply(i, 1 - g * g, out=to_g)
-        np.multiply(tanh_c, o - o * o, out=to_o)
-        return slopes, o * (1 - tanh_c * tanh_c)
+        to_o, to_i, to_f, to_g = np.moveaxis(slopes, -3, 0)
+        ig = i * g
+        for product, gate, slope in (h_new, o, to_o), (ig, i, to_i), (f * c, f, to_f):
+            np.multiply(product, gate, out=slope)  # s (1 - s) v = s v - s v s
+            np.subtract(product, slope, out=slope)
+        np.subtract(i, np.multiply(ig, g, out=ig), out=to_g)  # i (1 - g^2)
+        slope_c = h_new * tanh_c
+        return slopes, np.subtract(o, slope_c, out=slope_c)  # o (1 - tanh^2 c')
 
     @staticmethod
-    def step_backward(dh_new, dc_new, f, slopes, slope_c, weight_hh, out=None):
-        """From dL/dh' and dL/dc' to dL/da ``(N, 4H)``, dL/dh and dL/dc."""
-        da = np.empty_like(slopes) if out is None else out
-        dc_new = dc_new + dh_new * slope_c
-        size = dc_new.shape[1]
-        np.multiply(split(slopes[:, : 3 * size], 3), dc_new, out=split(da[:, : 3 * size], 3))
-        np.multiply(slopes[:, 3 * size :], dh_new, out=da[:, 3 * size :])
-        return da, da @ weight_hh, dc_new * f
+    def step_backward(dh, dc, f, slopes, slope_c, da, da_by_gate, weight_hh):
+        """Write dL/da into da ``(N, 4H)``; turn dL/dh' and dL/dc' into dL/dh and dL/dc."""
+        dc += dh * slope_c
+        np.multiply(slopes[1:], dc, out=da_by_gate[:3])  # i f g
+        np.multiply(slopes[0], dh, out=da_by_gate[3])  # o
+        np.matmul(da, weight_hh, out=dh)
+        dc *= f
 
     def forward(self, x, state=None):
         """Map ``x (N, D)`` and ``(h, c)``, each (N, H), zeros if None, to ``((h', c'), cache)``."""
         h, c = (None, None) if state is None else state
         h = initial_state("h", x, h, self.input_size, self.hidden_size, self.dtype)
         c = initial_state("c", x, c, self.input_size, self.hidden_size, self.dtype)
-        a_x = self.project(x, self.bias_ih, self.bias_hh)
-        h_new, c_new, gates, tanh_c = self.step(a_x, h, c, self.weight_hh.data, self.scale)
-        return (h_new, c_new), (x, h, c, gates, tanh_c)
+        weight_ih, weight_hh, bias = self.weights()
+        h_new, c_new, tanh_c = (np.empty_like(h) for _ in range(3))
+        gates = np.empty((4, *h.shape), self.dtype)
+        a_x = self.project(x, weight_ih, bias)
+        self.step(a_x, h, c, h_new, c_new, gates, tanh_c, weight_hh, self.half)
+        return (h_new, c_new), (x, h, c, gates, tanh_c, h_new)
 
     def backward(self, dstate, cache):
         """Map ``(dh', dc')`` to ``(dx (N, D), (dh, dc))``; add to every parameter's gradient."""
-        x, h, c, gates, tanh_c = cache
-        f = split(gates, 4)[1]
-        slopes, slope_c = self.slopes(gates, c, tanh_c)
-        da, dh, dc = self.step_backward(*dstate, f, slopes, slope_c, self.weight_hh.data)
+        x, h, c, gates, tanh_c, h_new = cache
+        dh, dc = (part.copy() for part in dstate)
+        slopes, slope_c = self.slopes(gates, c, tanh_c, h_new)
+        da = np.empty((len(x), 4 * self.hidden_size), self.dtype)
+        weight_hh = self.weight_hh.data
+        self.step_backward(dh, dc, gates[2], slopes, slope_c, da, split(da, 4), weight_hh)
         self.recur_backward(da, h)
         return self.project_backward(da, x), (dh, dc)
 
 
-class GRUCell(Cell):
+class GRUCell(GatedCell):
     """Gated recurrent unit: one state; a gate z keeps it, a gate r hides it from the candidate n.
 
     With (r, z) = sigmoid(W_ir x + b_ir + W_hr h + b_hr) and the same with z:
@@ -229,7 +269,7 @@ class GRUCell(Cell):
     (2014), Empirical evaluation of gated recurrent neural networks, write 1 - z for this z.
     """
 
-    gates = 3
+    gates, sigmoids, order = 3, 2, [0, 1, 2]  # r z n
 
     def __init__(
         self,
@@ -244,36 +284,51 @@ class GRUCell(Cell):
         super().__init__(input_size, hidden_size, bias, dtype=dtype, rng=rng)
         self.reset_after = reset_after
 
+    def weights(self):
+        """W_ih ``(3, D, H)``, W_hh ``(3, H, H)`` and two biases, by gate.
+
+        The first bias belongs to the projected input; the second, b_hn ``(H,)``, stands with
+        W_hn h inside the product with r, and is None where the reset comes before.
+        """
+        weight_ih = self.by_gate(self.weight_ih.data)
+        weight_hh = np.ascontiguousarray(self.by_gate(self.weight_hh.data))
+        if self.bias_ih is None:
+            return weight_ih, weight_hh, None, None
+        if not self.reset_after:
+            return weight_ih, weight_hh, self.by_gate(self.bias_ih.data + self.bias_hh.data), None
+        bias, rz = self.bias_ih.data.copy(), slice(2 * self.hidden_size)
+        bias[rz] += self.bias_hh.data[rz]
+        return weight_ih, weight_hh, self.by_gate(bias), self.bias_hh.data[rz.stop :]
+
     @staticmethod
-    def step(a_x, h, weight_hh, bias_hh, out=None):
-        """One step with the reset after the product: (h', gates, W_hn h + b_hn) into ``out``."""
-        h_new, gates, a_hn = out or [np.empty_like(a) for a in (h, a_x, h)]
-        size = h.shape[1]
-        a_h = h @ weight_hh.T  # (N, 3H)
-        if bias_hh is not None:
-            a_h += bias_hh
-        a_hn[...] = a_h[:, 2 * size :]
-        r, z, n = split(gates, 3)
-        np.add(a_x[:, : 2 * size], a_h[:, : 2 * size], out=gates[:, : 2 * size])
-        squash(gates[:, : 2 * size], 0.5)
+    def step(a_x, h, h_new, gates, a_hn, weight, half, bias_n):
+        """One step, the reset after the product: fill in h', gates ``(3, N, H)``, W_hn h + b_hn."""
+        np.matmul(h, weight, out=gates)
+        a_hn[...] = gates[2] if bias_n is None else gates[2] + bias_n
+        sigmoids = gates[:2]
+        sigmoids += a_x[:2]
+        np.tanh(sigmoids, out=sigmoids)
+        sigmoids *= half
+        sigmoids += half
+        r, z, n = gates
         np.multiply(r, a_hn, out=n)
-        n += a_x[:, 2 * size :]
+        n += a_x[2]
         np.tanh(n, out=n)
         np.subtract(h, n, out=h_new)
         h_new *= z
         h_new += n  # (1 - z) n + z h
-        return h_new, gates, a_hn
 
     @staticmethod
     def slopes(gates, h, a_hn):
         """What dL/dh' is multiplied with on its way to the preactivations.
 
-        ``(..., 3H)``: the slopes to W_hr h, W_hz h and W_hn h; and ``(..., H)``: to W_in x, which
-        differs from the third, for r stands between. For one step or for many at once.
+        From gates ``(..., 3, N, H)``, of one step or of many at once. The slopes to W_hr h, W_hz h
+        and W_hn h, ``(..., 3, N, H)``; and the slope to W_in x, ``(..., N, H)``, which differs
+        from the third, for r stands between.
         """
-        r, z, n = split(gates, 3)
+        r, z, n = np.moveaxis(gates, -3, 0)
         slopes = np.empty_like(gates)
-        to_r, to_z, to_hn = split(slopes, 3)
+        to_r, to_z, to_hn = np.moveaxis(slopes, -3, 0)
         to_in = (1 - z) * (1 - n * n)
         np.multiply(to_in, r, out=to_hn)
         np.multiply(to_hn, a_hn * (1 - r), out=to_r)
@@ -281,81 +336,94 @@ class GRUCell(Cell):
         return slopes, to_in
 
     @staticmethod
-    def step_backward(dh_new, z, slopes, weight_hh, out=None):
-        """From dL/dh' to dL/d(W_hh h + b_hh) ``(N, 3H)`` and dL/dh."""
-        da_h = np.empty_like(slopes) if out is None else out
-        np.multiply(split(slopes, 3), dh_new, out=split(da_h, 3))
-        dh = da_h @ weight_hh
-        dh += dh_new * z
-        return da_h, dh
+    def step_backward(dh, z, slopes, to_in, da_h, da_h_by_gate, da_n, weight_hh):
+        """Write dL/d(W_hh h + b_hh) and dL/d(W_in x + b_in); turn dL/dh' into dL/dh."""
+        np.multiply(slopes, dh, out=da_h_by_gate)
+        np.multiply(to_in, dh, out=da_n)
+        dh *= z
+        dh += da_h @ weight_hh
 
     @staticmethod
-    def step_reset_before(a_x, h, weight_hh, bias_hh, out=None):
-        """One step with the reset before the product: (h', gates) into ``out``."""
-        h_new, gates = out or [np.empty_like(a) for a in (h, a_x)]
-        size = h.shape[1]
-        weight_rz, weight_n = weight_hh[: 2 * size], weight_hh[2 * size :]
-        gates[...] = a_x
-        if bias_hh is not None:
-            gates += bias_hh
-        gates[:, : 2 * size] += h @ weight_rz.T
-        squash(gates[:, : 2 * size], 0.5)
-        r, z, n = split(gates, 3)
-        n += (r * h) @ weight_n.T
+    def step_reset_before(a_x, h, h_new, gates, reset, weight, half):
+        """One step, the reset before the product: fill in h', gates ``(3, N, H)`` and r * h."""
+        sigmoids = gates[:2]
+        np.matmul(h, weight[:2], out=sigmoids)
+        sigmoids += a_x[:2]
+        np.tanh(sigmoids, out=sigmoids)
+        sigmoids *= half
+        sigmoids += half
+        r, z, n = gates
+        np.multiply(r, h, out=reset)
+        np.matmul(reset, weight[2], out=n)
+        n += a_x[2]
         np.tanh(n, out=n)
         np.subtract(h, n, out=h_new)
         h_new *= z
         h_new += n
-        return h_new, gates
 
     @staticmethod
-    def step_reset_before_backward(dh_new, h, gates, weight_hh):
-        """From dL/dh' to dL/da ``(N, 3H)`` and dL/dh."""
-        size = h.shape[1]
-        r, z, n = split(gates, 3)
-        da = np.empty_like(gates)
-        da_r, da_z, da_n = split(da, 3)
-        np.multiply(dh_new, (1 - z) * (1 - n * n), out=da_n)
-        np.multiply(dh_new, (h - n) * (z - z * z), out=da_z)
-        d_reset = da_n @ weight_hh[2 * size :]  # dL/d(r * h)
-        np.multiply(d_reset, h * (r - r * r), out=da_r)
-        dh = da[:, : 2 * size] @ weight_hh[: 2 * size]
-        dh += d_reset * r
-        dh += dh_new * z
-        return da, dh
+    def slopes_reset_before(gates, h):
+        """As :meth:`slopes`; the slope to W_hr h is that of r * h, from which it is reached."""
+        r, z, n = np.moveaxis(gates, -3, 0)
+        slopes = np.empty_like(gates)
+        to_r, to_z, to_n = np.moveaxis(slopes, -3, 0)
+        np.multiply(h, r - r * r, out=to_r)
+        np.multiply(h - n, z - z * z, out=to_z)
+        np.multiply(1 - z, 1 - n * n, out=to_n)
+        return slopes
 
-    def recur_backward(self, da_h, h, r=None):
+    @staticmethod
+    def step_reset_before_backward(dh, r, z, slopes, da, da_by_gate, weight_hh):
+        """Write dL/da into da ``(N, 3H)``; turn dL/dh' into dL/dh."""
+        size = dh.shape[1]
+        np.multiply(slopes[1:], dh, out=da_by_gate[1:])
+        d_reset = da[:, 2 * size :] @ weight_hh[2 * size :]  # dL/d(r * h)
+        np.multiply(slopes[0], d_reset, out=da_by_gate[0])
+        dh *= z
+        dh += d_reset * r
+        dh += da[:, : 2 * size] @ weight_hh[: 2 * size]
+
+    def recur_backward(self, da_h, h, reset=None):
         """As :meth:`Cell.recur_backward`; with the reset before, n read r * h instead of h."""
         if self.reset_after:
             return super().recur_backward(da_h, h)
         rows, size = da_h.reshape(-1, 3 * self.hidden_size), self.hidden_size
         grad = self.weight_hh.grad
         grad[: 2 * size] += rows[:, : 2 * size].T @ h.reshape(-1, size)
-        grad[2 * size :] += rows[:, 2 * size :].T @ (r * h).reshape(-1, size)
+        grad[2 * size :] += rows[:, 2 * size :].T @ reset.reshape(-1, size)
         if self.bias_hh is not None:
-            self.bias_hh.grad += rows.sum(axis=0)
+            self.bias_hh.grad += column_sums(rows)
 
     def forward(self, x, h=None):
         """Map ``x (N, D)`` and ``h (N, H)`` (zeros if None) to ``(h' (N, H), cache)``."""
         h = initial_state("h", x, h, self.input_size, self.hidden_size, self.dtype)
-        step = self.step if self.reset_after else self.step_reset_before
-        bias_hh = None if self.bias_hh is None else self.bias_hh.data
-        h_new, *kept = step(self.project(x, self.bias_ih), h, self.weight_hh.data, bias_hh)
-        return h_new, (x, h, kept)
+        weight_ih, weight_hh, bias, bias_n = self.weights()
+        a_x = self.project(x, weight_ih, bias)
+        h_new, kept = np.empty_like(h), np.empty_like(h)  # kept: W_hn h + b_hn, or r * h
+        gates = np.empty((3, *h.shape), self.dtype)
+        if self.reset_after:
+            self.step(a_x, h, h_new, gates, kept, weight_hh, self.half, bias_n)
+        else:
+            self.step_reset_before(a_x, h, h_new, gates, kept, weight_hh, self.half)
+        return h_new, (x, h, gates, kept)
 
     def backward(self, dh_new, cache):
         """Map ``dh' (N, H)`` to ``(dx (N, D), dh (N, H))``; add to every parameter's gradient."""
-        x, h, (gates, *a_hn) = cache
-        r, z, _ = split(gates, 3)
+        x, h, gates, kept = cache
+        r, z, _ = gates
+        dh, weight_hh = dh_new.copy(), self.weight_hh.data
+        da = np.empty((len(x), 3 * self.hidden_size), self.dtype)
         if self.reset_after:
-            slopes, to_in = self.slopes(gates, h, *a_hn)
-            da_h, dh = self.step_backward(dh_new, z, slopes, self.weight_hh.data)
-            da_x = np.concatenate([da_h[:, : -self.hidden_size], dh_new * to_in], axis=1)
+            slopes, to_in = self.slopes(gates, h, kept)
+            da_n, by_gate = np.empty_like(h), split(da, 3)
+            self.step_backward(dh, z, slopes, to_in, da, by_gate, da_n, weight_hh)
+            self.recur_backward(da, h)
+            by_gate[2] = da_n  # the rest of what W_ih x receives is what W_hh h receives
         else:
-            da_h, dh = self.step_reset_before_backward(dh_new, h, gates, self.weight_hh.data)
-            da_x = da_h
-        self.recur_backward(da_h, h, r)
-        return self.project_backward(da_x, x), dh
+            slopes = self.slopes_reset_before(gates, h)
+            self.step_reset_before_backward(dh, r, z, slopes, da, split(da, 3), weight_hh)
+            self.recur_backward(da, h, kept)
+        return self.project_backward(da, x), dh
 
 
 def initial_state(name, x, state, input_size, state_size, dtype):
@@ -369,6 +437,11 @@ def initial_state(name, x, state, input_size, state_size, dtype):
     return state
 
 
-def split(array, gates):
-    """Views of the gates of ``array (..., G*H)``, each (..., H)."""
-    return np.moveaxis(array.reshape(*array.shape[:-1], gates, -1), -2, 0)
+def column_sums(rows):
+    """``rows.sum(axis=0)`` as a product, which is faster."""
+    return np.ones(len(rows), rows.dtype) @ rows
+
+
+def split(rows, gates):
+    """View of ``rows (..., N, G*H)`` by gate, ``(..., G, N, H)``."""
+    return rows.reshape(*rows.shape[:-1], gates, -1).swapaxes(-3, -2)

@@ -57,18 +57,6 @@ def identity_slope(h):
     return np.ones_like(h)
 
 
-def squash(a, scale):
-    """Sigmoid in place where ``scale`` is 1/2, tanh where it is 1: one tanh serves all gates.
-
-    Rests on sigmoid(a) = tanh(a/2) / 2 + 1/2. Return ``a``.
-    """
-    a *= scale
-    np.tanh(a, out=a)
-    a *= scale
-    a += 1 - scale
-    return a
-
-
 class Nonlinearity(NamedTuple):
     """A function of the preactivation, and its derivative as a function of the output."""
 

@@ -4,9 +4,11 @@ Letters: T time, N batch, D input size, H hidden size, L layers, S = L times the
 """
 
 import warnings
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from rnnbook import expect
 
@@ -14,6 +16,12 @@ from .cells import GRUCell, LSTMCell, RNNCell, split
 from .functional import NONLINEARITIES
 from .layers import Dropout
 from .module import Module
+
+BLOCK = 2**18  # numbers: a megabyte in float32, which a processor's cache holds
+
+# Having freed one array of nearly 32 MB, glibc's malloc keeps what is freed later for reuse; before
+# that, it hands it back to the system and fetches it again, page by page, at every training step.
+np.empty(31 * 2**20, np.uint8)
 
 
 class Ragged(NamedTuple):
@@ -50,14 +58,19 @@ class Recurrent(Module):
 
     Abstract. A subclass defines
 
-    - ``_unroll(cell, x, state, alive) -> (y, state, cache)`` from ``x (T, N, D)``, and
+    - ``_unroll(cell, x, state, alive, keep) -> (y, state, cache)`` from ``x (T, N, D)``, and
     - ``_unroll_backward(cell, dy, dstate, alive, cache) -> (dx, dstate0)``.
 
     There, a state is a tuple of arrays (N, H): ``(h,)``, and ``(h, c)`` where ``states`` is 2; the
-    backward may write into those of ``dstate``. Outside, a state of one array stands bare.
+    backward may write into those of ``dstate``. Outside, a state of one array stands bare. Without
+    ``keep``, no backward will follow.
 
-    Sequences come sorted by length, so that step t concerns the first ``alive[t]`` rows only. The
-    reverse direction is the same computation on flipped time.
+    Sequences come sorted by length, so that step t concerns the first ``alive[t]`` rows only;
+    ``alive`` is None where all are of full length. The reverse direction is the same computation
+    on flipped time.
+
+    What has no order in time is done for a block of steps at once: as many as the processor's
+    cache holds.
     """
 
     states = 1
@@ -114,21 +127,21 @@ class Recurrent(Module):
 
     def _run(self, x, state, lengths, keep):
         y, state, ragged = self._enter(x, state, lengths)
-        alive = ragged.alive if ragged else np.full(len(y), y.shape[1])
         final, caches = [np.empty_like(part) for part in state], []
         for layer in range(self.num_layers):
             y, mask = self.dropout.forward(y) if layer else (y, None)
             outputs = []
             for flip, k in self._directions(layer):
                 start = tuple(part[k] for part in state)
-                out, end, cache = self._unroll(self.cells[k], y[flip], start, alive[flip])
+                alive = ragged.alive[flip] if ragged else None
+                out, end, cache = self._unroll(self.cells[k], y[flip], start, alive, keep)
                 outputs.append(out[flip] * ragged.valid if ragged else out[flip])
                 for part, value in zip(final, end, strict=True):
                     part[k] = value
-                caches.append(cache if keep else None)
+                caches.append(cache)
             y = np.concatenate(outputs, axis=2) if self.bidirectional else outputs[0]
             caches.append(mask)
-        return *self._leave(y, final, ragged), (ragged, alive, caches)
+        return *self._leave(y, final, ragged), (ragged, caches)
 
     def backward(self, dy, dstate, cache):
         """Backpropagation through time.
@@ -148,7 +161,7 @@ class Recurrent(Module):
         dstate0 : in the form of ``state``
             Gradient of the initial state. Those of the parameters are added to ``grad``.
         """
-        ragged, alive, caches = cache
+        ragged, caches = cache
         caches = list(caches)
         dy = dy.swapaxes(0, 1) if self.batch_first else dy
         dstate = self._parts(dstate, dy.shape[1])
@@ -161,8 +174,9 @@ class Recurrent(Module):
             dx = 0
             for flip, k in reversed(self._directions(layer)):
                 end = tuple(part[k].copy() for part in dstate)
+                alive = ragged.alive[flip] if ragged else None
                 dpart, start = self._unroll_backward(
-                    self.cells[k], dys.pop()[flip], end, alive[flip], caches.pop()
+                    self.cells[k], dys.pop()[flip], end, alive, caches.pop()
                 )
                 dx = dx + dpart[flip]
                 for part, value in zip(dstate0, start, strict=True):
@@ -258,24 +272,27 @@ class RNN(Recurrent):
         super().__init__(cells, batch_first, dropout, bidirectional, dtype=dtype, rng=rng)
         self.nonlinearity = nonlinearity
 
-    def _unroll(self, cell, x, state, alive):
+    def _unroll(self, cell, x, state, alive, keep):
         f = NONLINEARITIES[self.nonlinearity].f
-        a_x = cell.project(x, cell.bias_ih, cell.bias_hh)  # (T, N, H), all steps at once
-        h = over_time(state[0], len(x))  # h[t] enters step t, h[t+1] leaves it
-        for t, n in enumerate(alive):
-            cell.step(a_x[t, :n], h[t, :n], cell.weight_hh.data, f, out=h[t + 1, :n])
-            h[t + 1, n:] = h[t, n:]  # a sequence that is over keeps its state
+        weight = np.ascontiguousarray(cell.weight_hh.data.T)
+        h = over_time(alive, state[0], len(x))  # h[t] enters step t, h[t+1] leaves it
+        for block in blocks(len(x), h[0].size):
+            a_x = cell.project(x[block])  # (steps, N, H): a block of steps at once
+            for a_t, h_t, h_next in steps(alive, block, a_x, h[:-1][block], h[1:][block]):
+                cell.step(a_t, h_t, h_next, weight, f)
+        carry(alive, h)
         return h[1:], h[-1:], (x, h)
 
     def _unroll_backward(self, cell, dy, dstate, alive, cache):
         x, h = cache
         (dh,) = dstate
-        slope = NONLINEARITIES[self.nonlinearity].slope(h[1:])  # (T, N, H), all steps at once
-        da = np.zeros_like(slope)
-        for t in reversed(range(len(x))):
-            n = alive[t]
-            dh[:n] += dy[t, :n]
-            da[t, :n], dh[:n] = cell.step_backward(dh[:n], slope[t, :n], cell.weight_hh.data)
+        slope = NONLINEARITIES[self.nonlinearity].slope
+        da = room(alive, len(x), dh.shape, dh.dtype)
+        for block in blocks(len(x), dh.size, backwards=True):
+            given = dy[block], repeat(dh), slope(h[1:][block]), da[block]
+            for dy_t, dh_t, slope_t, da_t in steps(alive, block, *given):
+                dh_t += dy_t
+                cell.step_backward(dh_t, slope_t, da_t, cell.weight_hh.data)
         cell.recur_backward(da, h[:-1])
         return cell.project_backward(da, x), (dh,)
 
@@ -322,29 +339,36 @@ class LSTM(Recurrent):
         ]
         super().__init__(cells, batch_first, dropout, bidirectional, dtype=dtype, rng=rng)
 
-    def _unroll(self, cell, x, state, alive):
-        a_x = cell.project(x, cell.bias_ih, cell.bias_hh)  # (T, N, 4H), all steps at once
-        h, c = (over_time(part, len(x)) for part in state)
-        gates, tanh_c = np.zeros_like(a_x), np.zeros_like(c[1:])
-        for t, n in enumerate(alive):
-            out = h[t + 1, :n], c[t + 1, :n], gates[t, :n], tanh_c[t, :n]
-            cell.step(a_x[t, :n], h[t, :n], c[t, :n], cell.weight_hh.data, cell.scale, out)
-            h[t + 1, n:], c[t + 1, n:] = h[t, n:], c[t, n:]  # a sequence that is over keeps both
+    def _unroll(self, cell, x, state, alive, keep):
+        time = len(x)
+        weight_ih, weight_hh, bias = cell.weights()
+        h = over_time(alive, state[0], time)  # h[t] enters step t, h[t+1] leaves it
+        c = over_time(alive, state[1], time, keep)
+        (batch, size), dtype = h[0].shape, h.dtype
+        gates = room(alive, time, (4, batch, size), dtype, keep)
+        tanh_c = room(alive, time, (batch, size), dtype, keep)
+        for block in blocks(time, gates[0].size):
+            a_x = cell.project(x[block], weight_ih, bias).swapaxes(0, 1)  # (steps, 4, N, H)
+            given = a_x, h[:-1][block], c[:-1][block]
+            filled = h[1:][block], c[1:][block], gates[block], tanh_c[block]
+            for views in steps(alive, block, *given, *filled):
+                cell.step(*views, weight_hh, cell.half)
+        carry(alive, h, c)
         return h[1:], (h[-1], c[-1]), (x, h, c, gates, tanh_c)
 
     def _unroll_backward(self, cell, dy, dstate, alive, cache):
         x, h, c, gates, tanh_c = cache
         dh, dc = dstate
-        f = split(gates, 4)[1]
-        slopes, slope_c = cell.slopes(gates, c[:-1], tanh_c)  # all steps at once
-        da = np.zeros_like(gates)  # (T, N, 4H)
-        for t in reversed(range(len(x))):
-            n = alive[t]
-            dh[:n] += dy[t, :n]
-            _, dh[:n], dc[:n] = cell.step_backward(
-                dh[:n], dc[:n], f[t, :n], slopes[t, :n], slope_c[t, :n], cell.weight_hh.data,
-                da[t, :n],
-            )  # fmt: skip
+        f, weight_hh = gates[:, 2], cell.weight_hh.data
+        batch, size = dh.shape
+        da = room(alive, len(x), (batch, 4 * size), dh.dtype)  # (T, N, 4H)
+        by_gate = split(da, 4)
+        for block in blocks(len(x), da[0].size, backwards=True):
+            slopes, slope_c = cell.slopes(gates[block], c[:-1][block], tanh_c[block], h[1:][block])
+            given = dy[block], repeat(dh), repeat(dc), f[block], slopes, slope_c
+            for dy_t, dh_t, *views in steps(alive, block, *given, da[block], by_gate[block]):
+                dh_t += dy_t
+                cell.step_backward(dh_t, *views, weight_hh)
         cell.recur_backward(da, h[:-1])
         return cell.project_backward(da, x), (dh, dc)
 
@@ -389,48 +413,59 @@ class GRU(Recurrent):
         super().__init__(cells, batch_first, dropout, bidirectional, dtype=dtype, rng=rng)
         self.reset_after = reset_after
 
-    def _unroll(self, cell, x, state, alive):
-        a_x = cell.project(x, cell.bias_ih)  # (T, N, 3H), all steps at once
-        h = over_time(state[0], len(x))
-        kept = [np.zeros_like(a_x)] + [np.zeros_like(h[1:])] * self.reset_after
-        step = cell.step if self.reset_after else cell.step_reset_before
-        bias_hh = None if cell.bias_hh is None else cell.bias_hh.data
-        for t, n in enumerate(alive):
-            out = [h[t + 1, :n], *(array[t, :n] for array in kept)]
-            step(a_x[t, :n], h[t, :n], cell.weight_hh.data, bias_hh, out)
-            h[t + 1, n:] = h[t, n:]  # a sequence that is over keeps its state
-        return h[1:], h[-1:], (x, h, kept)
+    def _unroll(self, cell, x, state, alive, keep):
+        time = len(x)
+        weight_ih, weight_hh, bias, bias_n = cell.weights()
+        h = over_time(alive, state[0], time)  # h[t] enters step t, h[t+1] leaves it
+        (batch, size), dtype = h[0].shape, h.dtype
+        gates = room(alive, time, (3, batch, size), dtype, keep)
+        kept = room(alive, time, (batch, size), dtype, keep)  # W_hn h + b_hn, or r * h
+        for block in blocks(time, gates[0].size):
+            a_x = cell.project(x[block], weight_ih, bias).swapaxes(0, 1)  # (steps, 3, N, H)
+            given = a_x, h[:-1][block], h[1:][block], gates[block], kept[block]
+            for views in steps(alive, block, *given):
+                if self.reset_after:
+                    cell.step(*views, weight_hh, cell.half, bias_n)
+                else:
+                    cell.step_reset_before(*views, weight_hh, cell.half)
+        carry(alive, h)
+        return h[1:], h[-1:], (x, h, gates, kept)
 
     def _unroll_backward(self, cell, dy, dstate, alive, cache):
         if not self.reset_after:
             return self._unroll_backward_reset_before(cell, dy, dstate, alive, cache)
-        x, h, (gates, a_hn) = cache
+        x, h, gates, a_hn = cache
         (dh,) = dstate
-        z = split(gates, 3)[1]
-        slopes, to_in = cell.slopes(gates, h[:-1], a_hn)  # all steps at once
-        da_h, dhs = np.zeros_like(gates), np.zeros_like(to_in)
-        for t in reversed(range(len(x))):
-            n = alive[t]
-            np.add(dh[:n], dy[t, :n], out=dhs[t, :n])
-            _, dh[:n] = cell.step_backward(
-                dhs[t, :n], z[t, :n], slopes[t, :n], cell.weight_hh.data, da_h[t, :n]
-            )
+        z, weight_hh = gates[:, 1], cell.weight_hh.data
+        batch, size = dh.shape
+        da_h = room(alive, len(x), (batch, 3 * size), dh.dtype)  # dL/d(W_hh h + b_hh)
+        da_n = room(alive, len(x), (batch, size), dh.dtype)  # dL/d(W_in x + b_in)
+        by_gate = split(da_h, 3)
+        for block in blocks(len(x), da_h[0].size, backwards=True):
+            slopes, to_in = cell.slopes(gates[block], h[:-1][block], a_hn[block])
+            given = dy[block], repeat(dh), z[block], slopes, to_in
+            filled = da_h[block], by_gate[block], da_n[block]
+            for dy_t, dh_t, *views in steps(alive, block, *given, *filled):
+                dh_t += dy_t
+                cell.step_backward(dh_t, *views, weight_hh)
         cell.recur_backward(da_h, h[:-1])
-        da_x = da_h  # but for n, where r stands between W_hn h and the candidate
-        split(da_x, 3)[2][...] = dhs * to_in
-        return cell.project_backward(da_x, x), (dh,)
+        by_gate[:, 2] = da_n  # the rest of da_x is da_h
+        return cell.project_backward(da_h, x), (dh,)
 
     def _unroll_backward_reset_before(self, cell, dy, dstate, alive, cache):
-        x, h, (gates,) = cache
+        x, h, gates, reset = cache
         (dh,) = dstate
-        da = np.zeros_like(gates)
-        for t in reversed(range(len(x))):
-            n = alive[t]
-            dh[:n] += dy[t, :n]
-            da[t, :n], dh[:n] = cell.step_reset_before_backward(
-                dh[:n], h[t, :n], gates[t, :n], cell.weight_hh.data
-            )
-        cell.recur_backward(da, h[:-1], split(gates, 3)[0])
+        r, z, weight_hh = gates[:, 0], gates[:, 1], cell.weight_hh.data
+        batch, size = dh.shape
+        da = room(alive, len(x), (batch, 3 * size), dh.dtype)
+        by_gate = split(da, 3)
+        for block in blocks(len(x), da[0].size, backwards=True):
+            slopes = cell.slopes_reset_before(gates[block], h[:-1][block])
+            given = dy[block], repeat(dh), r[block], z[block], slopes, da[block], by_gate[block]
+            for dy_t, dh_t, *views in steps(alive, block, *given):
+                dh_t += dy_t
+                cell.step_reset_before_backward(dh_t, *views, weight_hh)
+        cell.recur_backward(da, h[:-1], reset)
         return cell.project_backward(da, x), (dh,)
 
 
@@ -441,8 +476,55 @@ def widths(input_size, hidden_size, num_layers, bidirectional):
     return [input_size] * directions + [hidden_size * directions] * directions * (num_layers - 1)
 
 
-def over_time(state, time):
-    """Room for a state before, between and after ``time`` steps, (T+1, N, H); the first is set."""
-    room = np.empty((time + 1, *state.shape), state.dtype)
-    room[0] = state
-    return room
+def blocks(time, size, backwards=False):
+    """Slices that cut ``time`` steps of ``size`` numbers into blocks of at most BLOCK numbers.
+
+    Backwards, the last block comes first and every slice runs from its last step to its first.
+    """
+    length = max(1, BLOCK // max(size, 1))
+    starts = range(0, time, length)
+    if not backwards:
+        return [slice(start, start + length) for start in starts]
+    return [
+        slice(min(start + length, time) - 1, start - 1 if start else None, -1)
+        for start in reversed(starts)
+    ]
+
+
+def steps(alive, block, *arrays):
+    """Yield, for each step of a block, its view of every array ``(steps, ..., N, H)``.
+
+    Of ragged sequences, the view holds those that reach this step. ``repeat(array)`` gives the
+    same array to every step.
+    """
+    if alive is None:
+        return zip(*arrays, strict=False)
+    rows = zip(alive[block], *arrays, strict=False)
+    return ([view[..., :n, :] for view in views] for n, *views in rows)
+
+
+def room(alive, time, shape, dtype, keep=True):
+    """An array ``(time, *shape)`` to be filled in; without ``keep``, every step is the same place.
+
+    What ragged sequences leave out is zero.
+    """
+    make = np.empty if alive is None else np.zeros
+    if keep:
+        return make((time, *shape), dtype)
+    place = make(shape, dtype)
+    return as_strided(place, (time, *shape), (0, *place.strides))
+
+
+def over_time(alive, state, time, keep=True):
+    """Room for a state ``(N, H)`` before, between and after ``time`` steps; the first is set."""
+    states = room(alive, time + 1, state.shape, state.dtype, keep)
+    states[0 if alive is None else slice(None)] = state  # ragged, some begin late
+    return states
+
+
+def carry(alive, *states):
+    """Where no step wrote, because the sequence is over, let it keep its state."""
+    if alive is not None:
+        for array in states:
+            for t, n in enumerate(alive):
+                array[t + 1, n:] = array[t, n:]
