@@ -78,6 +78,7 @@ class ScratchTwin:
     def __init__(self, model, optimizer=None, loss="cross_entropy"):
         self.model, self.optimizer = model, optimizer
         self.loss = getattr(scratch, loss) if isinstance(loss, str) else loss
+        self.every_step = loss == "cross_entropy"  # of (N, T, K) too
 
     def parameters(self):
         """Return those of the model and those of the optimizer."""
@@ -99,10 +100,16 @@ class ScratchTwin:
         """Fill the gradients; return the loss."""
         with np.errstate(over="ignore", invalid="ignore"):  # fit() checks the loss itself
             output, cache = self.model.forward(*self._arrays(inputs))
-            loss, doutput = self.loss(output, target)
+            loss, doutput = self._loss(output, target)
             self.optimizer.zero_grad()
             self.model.backward(doutput, cache)
         return loss
+
+    def _loss(self, output, target):
+        if not self.every_step or output.ndim < 3:
+            return self.loss(output, target)
+        loss, doutput = self.loss(*_steps_as_examples(output, target))
+        return loss, doutput.reshape(output.shape)
 
     def step(self, clip):
         if clip is not None:
@@ -115,7 +122,7 @@ class ScratchTwin:
     def evaluate(self, inputs, target):
         """Return (output, loss)."""
         output = self.predict(inputs)
-        return output, self.loss(output, target)[0]
+        return output, self._loss(output, target)[0]
 
     def optimizer_arrays(self):
         return self.optimizer.state_dict()
@@ -133,6 +140,7 @@ class TorchTwin:
         self.torch = torch
         self.model, self.optimizer = model, optimizer
         self.loss = getattr(torch.nn.functional, loss) if isinstance(loss, str) else loss
+        self.every_step = loss == "cross_entropy"  # of (N, T, K) too
         self.like = next(model.parameters())
 
     def parameters(self):
@@ -157,10 +165,16 @@ class TorchTwin:
     def forward_backward(self, inputs, target):
         """Fill the gradients; return the loss."""
         output = self.model(*map(self._tensor, inputs))
-        loss = self.loss(output, self._target(output, target))
+        loss = self._loss(output, target)
         self.optimizer.zero_grad()
         loss.backward()
         return loss.item()
+
+    def _loss(self, output, target):
+        target = self._target(output, target)
+        if self.every_step and output.ndim == 3:
+            output, target = _steps_as_examples(output, target)
+        return self.loss(output, target)
 
     def _target(self, output, target):
         """Class numbers stay integers; whatever has the shape of the output becomes its dtype."""
@@ -180,7 +194,7 @@ class TorchTwin:
         """Return (output, loss)."""
         with self.torch.no_grad():
             output = self.model(*map(self._tensor, inputs))
-            loss = self.loss(output, self._target(output, target))
+            loss = self._loss(output, target)
         return output.cpu().numpy(), loss.item()
 
     def optimizer_arrays(self):
@@ -211,6 +225,7 @@ def fit(
     epochs=10,
     metric="loss",
     patience=None,
+    goal=None,
     clip=None,
     checkpoint=None,
     seed=0,
@@ -228,7 +243,8 @@ def fit(
     optimizer : scratch or torch optimizer
         On the parameters of ``model``.
     loss : str or callable
-        "cross_entropy", "binary_cross_entropy_with_logits" or "mse_loss"; or a function of
+        "cross_entropy" (of logits (N, K), or (N, T, K) with a target (N, T): the mean over all
+        steps), "binary_cross_entropy_with_logits" or "mse_loss"; or a function of
         (output, target) that returns a loss (torch), or a loss and its gradient (scratch);
         it is called on ``valid`` too.
     epochs : int
@@ -238,6 +254,8 @@ def fit(
         function of (all outputs, all targets), for which higher is better.
     patience : int, optional
         Stop after this many epochs without a better metric.
+    goal : float, optional
+        Stop as soon as the metric on ``valid`` is as good as this.
     clip : float, optional
         Largest gradient norm.
     checkpoint : path, optional
@@ -270,15 +288,17 @@ def fit(
         expect.sizes(patience=patience)
     if clip is not None:
         expect.positive("clip", clip)
-    if valid is None and (patience is not None or metric != "loss"):
-        raise ValueError(f"patience={patience} and metric={metric!r} need valid, held-out data")
+    if valid is None and (patience is not None or goal is not None or metric != "loss"):
+        raise ValueError(
+            f"patience={patience}, goal={goal} and metric={metric!r} need valid, held-out data"
+        )
     twin = _twin(model, optimizer, loss)
     own, optimized = twin.parameters()
     if not {id(p) for p in optimized} <= {id(p) for p in own}:
         raise ValueError("optimizer holds other parameters: build it on model.parameters()")
 
     run = _Run(twin, metric, seed, checkpoint)
-    while run.epoch < epochs and not run.is_over(patience):
+    while run.epoch < epochs and not run.is_over(patience, goal):
         start = time.perf_counter()
         row = {"loss": _train_epoch(twin, train, seed, run.epoch, clip, progress)}
         if valid is not None:
@@ -354,6 +374,12 @@ def _twin(model, optimizer=None, loss="cross_entropy"):
     raise TypeError(f"model={model!r}: expected a rnnbook.scratch.Module or a torch.nn.Module")
 
 
+def _steps_as_examples(logits, target):
+    """Turn ``logits (N, T, K)`` and ``target (N, T)`` into (N T, K) and (N T,)."""
+    expect.shape("target", target, logits.shape[:2])
+    return logits.reshape(-1, logits.shape[2]), target.reshape(-1)
+
+
 def _metric(metric):
     """Return (name, function) of a metric other than the loss."""
     if callable(metric):
@@ -407,8 +433,12 @@ class _Run:
     def epoch(self):
         return len(self.rows)
 
-    def is_over(self, patience):
-        return patience is not None and bool(self.rows) and self.epoch - 1 - self.best >= patience
+    def is_over(self, patience, goal):
+        if self.best is None:
+            return False
+        if goal is not None and self.sign * self.rows[self.best][self.column] >= self.sign * goal:
+            return True
+        return patience is not None and self.epoch - 1 - self.best >= patience
 
     def record(self, row):
         self.rows.append(row)

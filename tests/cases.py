@@ -47,6 +47,8 @@ def _cells():
     yield Case("ConcatCell", (D, H, K), {}, ("x_step",))
     yield Case("JordanCell", (D, H, K), {}, ("x_step", "output"))
     yield Case("JordanCell", (D, H, K), {}, ("x_step",))
+    yield Case("LayerNormCell", (D, H), {}, ("x_step", "h"))
+    yield Case("LayerNormCell", (D, H), {}, ("x_step",))
 
 
 def _layers():
@@ -56,6 +58,8 @@ def _layers():
     yield Case("Embedding", (V, D), {}, ("tokens",))
     yield Case("Embedding", (V, D), {"padding_idx": 0}, ("tokens",))
     yield Case("Embedding", (V, D), {"padding_idx": 7}, ("tokens",))
+    yield Case("LayerNorm", (D,), {}, ("x_step",))
+    yield Case("LayerNorm", (D,), {"eps": 0.3}, ("x",))
 
 
 def _recurrent():
@@ -103,6 +107,12 @@ def _models():
             kwargs = {"cell": cell, "pooling": pooling, "num_layers": 2, "bidirectional": True}
             yield Case("SequenceClassifier", (V, D, H, K), kwargs, ("tokens", "lengths"))
     yield Case("SequenceClassifier", (V, D, H, 1), {}, ("tokens", "lengths"))
+    for cell in ("rnn", "gru", "lstm"):
+        for every_step in (False, True):
+            kwargs = {"cell": cell, "every_step": every_step}
+            yield Case("SequencePredictor", (D, H, K), kwargs, ("sequences",))
+            kwargs = {**kwargs, "num_layers": 2, "bidirectional": True}
+            yield Case("SequencePredictor", (D, H, K), kwargs, ("sequences", "lengths"))
 
 
 CASES = [*_cells(), *_layers(), *_recurrent(), *_gated(), *_models()]
@@ -115,6 +125,7 @@ def make_inputs(case, rng):
     makers = {
         "x_step": lambda: rng.standard_normal((N, D)),
         "x": lambda: rng.standard_normal((N, T, D) if batch_first else (T, N, D)),
+        "sequences": lambda: rng.standard_normal((N, T, D)),
         "h": lambda: rng.standard_normal((N, H)),
         "hc": lambda: (rng.standard_normal((N, H)), rng.standard_normal((N, H))),
         "states": lambda: tuple(rng.standard_normal((2, states, N, H))),

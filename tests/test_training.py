@@ -187,6 +187,66 @@ def test_one_logit_trains_with_the_binary_loss(twin):
     assert history.loss.iloc[-1] < history.loss.iloc[0]
 
 
+def predictor(twin):
+    ours = scratch.SequencePredictor(D, H, K, every_step=True, dtype=np.float64, rng=0)
+    if twin is scratch:
+        return ours
+    theirs = pytorch.SequencePredictor(D, H, K, every_step=True, dtype=torch.float64)
+    copy_weights(ours, theirs)
+    return theirs
+
+
+def steps_data():
+    """At every step: is the first input positive? A target (N, T)."""
+    x = np.random.default_rng(0).standard_normal((COUNT, T, D))
+    return x, (x[:, :, 0] > 0).astype(int)
+
+
+def test_cross_entropy_of_every_step_is_the_same_in_both_twins_and_learns():
+    histories = []
+    for twin in (scratch, pytorch):
+        model = predictor(twin)
+        before = evaluate(model, steps_data(), metric="accuracy")
+        logits, (_, target) = predict(model, steps_data()[0]), steps_data()
+        p = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+        expected = -np.log(np.take_along_axis(p, target[:, :, None], 2)).mean()
+        assert before["loss"] == pytest.approx(expected)
+        histories.append(
+            fit(
+                model,
+                steps_data(),
+                steps_data(),
+                optimizer=adam(twin, model, 0.03),
+                metric="accuracy",
+                epochs=15,
+                progress=False,
+            )  # fmt: skip
+        )
+        assert histories[-1].val_accuracy.iloc[-1] > 0.9
+    pd.testing.assert_frame_equal(*map(without_seconds, histories), rtol=1e-9)
+
+
+@TWINS
+def test_a_target_that_does_not_name_every_step_is_refused(twin):
+    model, (x, y) = predictor(twin), steps_data()
+    with pytest.raises(ValueError, match=r"target has shape \(\d+, 5\): expected \(\d+, 6\)"):
+        fit(model, (x, y[:, 1:]), optimizer=adam(twin, model), progress=False)
+
+
+@TWINS
+@pytest.mark.parametrize(("metric", "goal"), [("loss", 0.6), ("accuracy", 0.7)])
+def test_training_stops_when_the_goal_is_reached_and_a_resume_adds_nothing(
+    twin, metric, goal, tmp_path
+):
+    options = {"metric": metric, "goal": goal, "epochs": 40, "checkpoint": tmp_path / "run"}
+    history, model = train(twin, **options)
+    column = history[f"val_{metric}"]
+    reached = column <= goal if metric == "loss" else column >= goal
+    assert reached.tolist() == [False] * (len(column) - 1) + [True]
+    again, _ = train(twin, **options)
+    pd.testing.assert_frame_equal(history, again, check_exact=True)
+
+
 @TWINS
 def test_loss_is_the_mean_over_examples_not_over_batches(twin):
     model = classifier(twin)
@@ -242,6 +302,7 @@ BAD = [
     ({"epochs": 0}, "epochs=0: expected"),
     ({"patience": 0}, "patience=0: expected"),
     ({"patience": 2, "valid": None}, "need valid"),
+    ({"goal": 0.1, "valid": None}, "goal=0.1 and metric='loss' need valid"),
     ({"metric": "accuracy", "valid": None}, "need valid"),
     ({"clip": -1.0}, "clip=-1.0: expected a finite number above 0"),
     ({"metric": "auc"}, "metric='auc': expected one of 'loss', 'accuracy'"),

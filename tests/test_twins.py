@@ -18,8 +18,14 @@ every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.label)
 
 
 def twins(case):
-    """Build both twins in float64 with the same weights."""
+    """Build both twins in float64 with the same weights, none of them constant.
+
+    A LayerNorm starts at 1 and 0, and there a forgotten weight or bias would not show.
+    """
     ours = getattr(scratch, case.name)(*case.args, **case.kwargs, dtype=np.float64, rng=0)
+    rng = np.random.default_rng(9)
+    for parameter in ours.parameters():
+        parameter.data += 0.2 * rng.standard_normal(parameter.data.shape)
     theirs = getattr(pytorch, case.name)(*case.args, **case.kwargs, dtype=torch.float64)
     copy_weights(ours, theirs)
     return ours, theirs
@@ -132,18 +138,23 @@ def test_float32_is_kept_from_input_to_gradient(case):
     assert {str(array.dtype) for array in arrays} == {"float32"}
 
 
-CELLS = ["ConcatCell", "JordanCell"]
+CELLS = {  # the arguments of the constructor, and the size of the state
+    "ConcatCell": ((D, H, K), H),
+    "JordanCell": ((D, H, K), K),
+    "LayerNormCell": ((D, H), H),
+}
 
 
 @pytest.mark.parametrize("name", CELLS)
 @pytest.mark.parametrize("with_state", [True, False])
 def test_unrolled_cells_match_torch(name, with_state):
     rng = np.random.default_rng(2)
-    ours = scratch.Unrolled(getattr(scratch, name)(D, H, K, dtype=np.float64, rng=0))
-    theirs = pytorch.Unrolled(getattr(pytorch, name)(D, H, K, dtype=torch.float64))
+    args, state_size = CELLS[name]
+    ours = scratch.Unrolled(getattr(scratch, name)(*args, dtype=np.float64, rng=0))
+    theirs = pytorch.Unrolled(getattr(pytorch, name)(*args, dtype=torch.float64))
     copy_weights(ours, theirs)
     x = rng.standard_normal((T, N, D))
-    state = rng.standard_normal((N, H if name == "ConcatCell" else K))
+    state = rng.standard_normal((N, state_size))
     inputs = [x, state] if with_state else [x]
     tensor_inputs = tensors(inputs)
     y, final, cache = ours.forward(*inputs)
@@ -162,7 +173,8 @@ def test_unrolled_cells_match_torch(name, with_state):
 @pytest.mark.parametrize("name", CELLS)
 def test_unrolled_backward_takes_no_state_gradient_as_zeros(name):
     rng = np.random.default_rng(2)
-    layer = scratch.Unrolled(getattr(scratch, name)(D, H, K, dtype=np.float64, rng=0))
+    args, _ = CELLS[name]
+    layer = scratch.Unrolled(getattr(scratch, name)(*args, dtype=np.float64, rng=0))
     y, final, cache = layer.forward(rng.standard_normal((T, N, D)))
     dx, dstate = layer.backward(y, None, cache)
     dx_zeros, dstate_zeros = layer.backward(y, np.zeros_like(final), cache)
@@ -359,10 +371,43 @@ def test_padding_row_starts_at_zero_and_gets_no_gradient():
     np.testing.assert_array_equal(layer.weight.grad[3], 2 * np.ones(D, np.float32))
 
 
+def test_layer_norm_gives_every_vector_mean_0_and_variance_1_whatever_its_scale():
+    x = np.random.default_rng(10).standard_normal((T, N, H)) * 50 + 7
+    y = scratch.LayerNorm(H, dtype=np.float64)(x)
+    np.testing.assert_allclose(y.mean(axis=-1), 0, atol=1e-12)
+    np.testing.assert_allclose(y.var(axis=-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(scratch.LayerNorm(H, dtype=np.float64)(x * 9 - 4), y, rtol=1e-5)
+
+
+def test_layer_norm_of_equal_entries_is_its_bias():
+    layer = scratch.LayerNorm(H)
+    layer.bias.data[...] = np.arange(H)
+    np.testing.assert_array_equal(layer(np.full((N, H), 3, np.float32))[0], np.arange(H))
+
+
+def test_layer_norm_and_its_cell_refuse_bad_arguments():
+    with pytest.raises(ValueError, match="normalized_shape=0: expected an integer of at least 1"):
+        scratch.LayerNorm(0)
+    with pytest.raises(ValueError, match="eps=0: expected a finite number above 0"):
+        scratch.LayerNorm(D, eps=0)
+    with pytest.raises(ValueError, match=r"x has shape \(4, 4\): expected \(., 3\)"):
+        scratch.LayerNorm(D)(np.ones((N, D + 1), np.float32))
+    with pytest.raises(TypeError, match="x has dtype float64: expected float32"):
+        scratch.LayerNorm(D)(np.ones((N, D)))
+    x = np.ones((N, D), np.float32)
+    for twin, make in ((scratch, np.asarray), (pytorch, torch.tensor)):
+        with pytest.raises(ValueError, match="hidden_size=0: expected"):
+            twin.LayerNormCell(D, 0)
+        with pytest.raises(ValueError, match=r"x has shape \(4, 2\): expected \(N, 3\)"):
+            twin.LayerNormCell(D, H)(make(x[:, :2]))
+        with pytest.raises(ValueError, match=r"state has shape \(4, 3\): expected \(4, 5\)"):
+            twin.LayerNormCell(D, H)(make(x), make(x))
+
+
 SIGNATURES = [
-    "RNNCell", "LSTMCell", "GRUCell", "ConcatCell", "JordanCell", "RNN", "LSTM", "GRU", "Unrolled",
-    "Linear", "Embedding", "Dropout", "SequenceClassifier", "SGD", "Adam", "clip_grad_norm",
-    "mse_loss",
+    "RNNCell", "LSTMCell", "GRUCell", "ConcatCell", "JordanCell", "LayerNormCell", "RNN", "LSTM",
+    "GRU", "Unrolled", "Linear", "Embedding", "Dropout", "LayerNorm", "SequenceClassifier",
+    "SequencePredictor", "SGD", "Adam", "clip_grad_norm", "mse_loss", "truncated_bptt",
 ]  # fmt: skip
 
 

@@ -1,14 +1,15 @@
 """The same models on torch.nn: what torch has is torch's own, the rest is built on it."""
 
-from torch.nn import Dropout, Embedding, Linear
+from torch.nn import Dropout, Embedding, LayerNorm, Linear
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from torch.nn.utils import clip_grad_norm_ as clip_grad_norm
 from torch.optim import SGD, Adam
 
 from .cells import GRUCell, LSTMCell, RNNCell
-from .models import SequenceClassifier
+from .models import SequenceClassifier, SequencePredictor
 from .recurrent import GRU, LSTM, RNN
-from .variants import ConcatCell, JordanCell, Unrolled
+from .truncated import truncated_bptt
+from .variants import ConcatCell, JordanCell, LayerNormCell, Unrolled
 
 __all__ = [
     "GRU",
@@ -22,12 +23,16 @@ __all__ = [
     "GRUCell",
     "JordanCell",
     "LSTMCell",
+    "LayerNorm",
+    "LayerNormCell",
     "Linear",
     "RNNCell",
     "SequenceClassifier",
+    "SequencePredictor",
     "Unrolled",
     "binary_cross_entropy_with_logits",
     "clip_grad_norm",
     "cross_entropy",
     "mse_loss",
+    "truncated_bptt",
 ]

@@ -93,14 +93,13 @@ class SequenceClassifier(nn.Module):
         expect.ids("tokens", tokens, self.embedding.num_embeddings)
         x = self.dropout(self.embedding(tokens))  # (N, T, D)
         y, state = self.rnn(x, None, lengths)  # (N, T, H), (S, N, H)
-        h = state[0] if self.rnn.states == 2 else state  # of an LSTM's (h, c), h is read
-        logits = self.linear(self.dropout(self._pool(y, h, lengths)))  # (N, K)
+        logits = self.linear(self.dropout(self._pool(y, state, lengths)))  # (N, K)
         return logits[:, 0] if self.num_classes == 1 else logits
 
     def _pool(self, y, state, lengths):
         """Reduce the states over time to (N, directions * H)."""
         if self.pooling == "last":
-            return torch.cat(list(state[-self.rnn.directions :]), dim=1)
+            return final_states(self.rnn, state)
         if lengths is None:
             lengths = torch.full((y.shape[0],), y.shape[1])
         lengths = torch.as_tensor(lengths).to(y.device)[:, None]  # (N, 1)
@@ -108,3 +107,82 @@ class SequenceClassifier(nn.Module):
             return y.sum(dim=1) / lengths
         valid = torch.arange(y.shape[1], device=y.device) < lengths  # (N, T)
         return torch.where(valid[:, :, None], y, -torch.inf).max(dim=1).values
+
+
+class SequencePredictor(nn.Module):
+    """Map sequences of vectors to numbers: recurrent layers and a linear read-out.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        D and H.
+    output_size : int
+        K.
+    cell : str
+        "rnn", "gru" or "lstm".
+    num_layers : int
+    bidirectional : bool
+    dropout : float
+        Between recurrent layers and before the read-out.
+    every_step : bool
+        Read the last layer's states at every step, instead of the final state of each direction.
+    dtype : torch.dtype
+    """
+
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        output_size,
+        cell="rnn",
+        num_layers=1,
+        bidirectional=False,
+        dropout=0.0,
+        every_step=False,
+        *,
+        dtype=None,
+    ):
+        expect.sizes(input_size=input_size, hidden_size=hidden_size, output_size=output_size)
+        expect.one_of("cell", cell, LAYERS)
+        super().__init__()
+        self.every_step = every_step
+        self.rnn = LAYERS[cell](
+            input_size,
+            hidden_size,
+            num_layers,
+            batch_first=True,
+            dropout=dropout if num_layers > 1 else 0.0,
+            bidirectional=bidirectional,
+            dtype=dtype,
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(hidden_size * self.rnn.directions, output_size, dtype=dtype)
+
+    def forward(self, x, lengths=None):
+        """Predict for every sequence, or for every step of it.
+
+        Parameters
+        ----------
+        x : Tensor, (N, T, D)
+        lengths : Tensor of int, (N,), optional
+            The length of each sequence, 1 to T. What stands in ``x`` behind it is never read.
+
+        Returns
+        -------
+        Tensor, (N, K), or (N, T, K) if ``every_step``
+            Behind the end of a sequence, every step's prediction is the bias of the read-out.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a shape or dtype does not fit, or a length is out of range.
+        """
+        y, state = self.rnn(x, None, lengths)  # (N, T, H), (S, N, H)
+        features = y if self.every_step else final_states(self.rnn, state)
+        return self.linear(self.dropout(features))
+
+
+def final_states(rnn, state):
+    """The last layer's final h, directions side by side: (N, directions * H)."""
+    h = state[0] if rnn.states == 2 else state  # of an LSTM's (h, c), h is read
+    return torch.cat(list(h[-rnn.directions :]), dim=1)

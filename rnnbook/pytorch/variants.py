@@ -70,15 +70,48 @@ class JordanCell(nn.Module):
         return y, y
 
 
+class LayerNormCell(nn.Module):
+    """A simple cell with a normalised preactivation: h' = tanh(LN(W_ih x + W_hh h)).
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        D and H.
+    dtype : torch.dtype
+
+    References
+    ----------
+    Ba, Kiros & Hinton (2016), Layer normalization, section 3.1.
+    """
+
+    def __init__(self, input_size, hidden_size, *, dtype=None):
+        expect.sizes(input_size=input_size, hidden_size=hidden_size)
+        super().__init__()
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.weight_ih = nn.Parameter(torch.empty(hidden_size, input_size, dtype=dtype))
+        self.weight_hh = nn.Parameter(torch.empty(hidden_size, hidden_size, dtype=dtype))
+        for weight in (self.weight_ih, self.weight_hh):
+            nn.init.uniform_(weight, -(hidden_size**-0.5), hidden_size**-0.5)
+        self.norm = nn.LayerNorm(hidden_size, dtype=dtype)
+
+    def forward(self, x, state=None):
+        """Map ``x (N, D)`` and ``state (N, H)`` to ``(h', h')``: the output is the state."""
+        dtype = self.weight_ih.dtype
+        h = initial_state("state", x, state, self.input_size, self.hidden_size, dtype)
+        h = torch.tanh(self.norm(x @ self.weight_ih.T + h @ self.weight_hh.T))  # (N, H)
+        return h, h
+
+
 class Unrolled(nn.Module):
     """A layer made of any cell that emits an output: y_t, s_t = cell(x_t, s_{t-1}).
 
     Parameters
     ----------
     cell : torch.nn.Module
-        Called as ``cell(x, state) -> (y, state)``, as :class:`ConcatCell` and
-        :class:`JordanCell` are.
+        Called as ``cell(x, state) -> (y, state)``, as the cells of this file are.
     """
+
+    batch_first = bidirectional = False  # what truncated_bptt asks of a layer
 
     def __init__(self, cell):
         super().__init__()

@@ -2,13 +2,14 @@
 
 from .cells import GRUCell, LSTMCell, RNNCell
 from .gradcheck import gradcheck
-from .layers import Dropout, Embedding, Linear
+from .layers import Dropout, Embedding, LayerNorm, Linear
 from .losses import binary_cross_entropy_with_logits, cross_entropy, mse_loss
-from .models import SequenceClassifier
+from .models import SequenceClassifier, SequencePredictor
 from .module import Module, Parameter
 from .optim import SGD, Adam, clip_grad_norm
 from .recurrent import GRU, LSTM, RNN
-from .variants import ConcatCell, JordanCell, Unrolled
+from .truncated import truncated_bptt
+from .variants import ConcatCell, JordanCell, LayerNormCell, Unrolled
 
 __all__ = [
     "GRU",
@@ -22,15 +23,19 @@ __all__ = [
     "GRUCell",
     "JordanCell",
     "LSTMCell",
+    "LayerNorm",
+    "LayerNormCell",
     "Linear",
     "Module",
     "Parameter",
     "RNNCell",
     "SequenceClassifier",
+    "SequencePredictor",
     "Unrolled",
     "binary_cross_entropy_with_logits",
     "clip_grad_norm",
     "cross_entropy",
     "gradcheck",
     "mse_loss",
+    "truncated_bptt",
 ]

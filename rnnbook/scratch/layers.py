@@ -1,4 +1,4 @@
-"""Layers without memory: Linear, Embedding, Dropout."""
+"""Layers without memory: Linear, Embedding, Dropout, LayerNorm."""
 
 import numpy as np
 
@@ -134,3 +134,58 @@ class Dropout(Module):
         """Return ``dx``: the gradient passes where the entry did."""
         keep = cache
         return dy if keep is None else dy * keep
+
+
+class LayerNorm(Module):
+    """Bring each vector to mean 0 and variance 1, then scale and shift: y = w (x - m) / s + b.
+
+    m = mean(x) and s = sqrt(mean((x - m)^2) + eps), over the last axis: each sequence and each
+    step for itself, in training and in evaluation alike.
+
+    Parameters
+    ----------
+    normalized_shape : int
+        D, the size of the last axis.
+    eps : float
+        Keeps s above 0.
+    dtype, rng
+        See :class:`Module`.
+
+    Notes
+    -----
+    ``weight (D,)`` starts at 1 and ``bias (D,)`` at 0, as in torch.
+
+    References
+    ----------
+    Ba, Kiros & Hinton (2016), Layer normalization.
+    """
+
+    def __init__(self, normalized_shape, eps=1e-5, *, dtype=np.float32, rng=None):
+        expect.sizes(normalized_shape=normalized_shape)
+        expect.positive("eps", eps)
+        super().__init__(dtype, rng)
+        self.normalized_shape, self.eps = normalized_shape, eps
+        self.weight = Parameter(np.ones(normalized_shape, self.dtype))
+        self.bias = Parameter(np.zeros(normalized_shape, self.dtype))
+
+    def forward(self, x):
+        """Map ``x (..., D)`` to ``y (..., D)``; return ``(y, cache)``."""
+        expect.shape("x", x, (*"." * (np.ndim(x) - 1), self.normalized_shape))
+        expect.dtype("x", x, self.dtype)
+        unit = x - x.mean(axis=-1, keepdims=True)
+        s = np.sqrt((unit * unit).mean(axis=-1, keepdims=True) + self.dtype.type(self.eps))
+        unit /= s
+        return unit * self.weight.data + self.bias.data, (unit, s)
+
+    def backward(self, dy, cache):
+        """Map ``dy (..., D)`` to ``dx (..., D)``; add to the gradients of weight and bias.
+
+        m and s see every entry of x, so dx has no part along a shift or a scaling of x.
+        """
+        unit, s = cache
+        self.weight.grad += (dy * unit).reshape(-1, self.normalized_shape).sum(axis=0)
+        self.bias.grad += dy.reshape(-1, self.normalized_shape).sum(axis=0)
+        dunit = dy * self.weight.data
+        through_m = dunit.mean(axis=-1, keepdims=True)
+        through_s = unit * (dunit * unit).mean(axis=-1, keepdims=True)
+        return (dunit - through_m - through_s) / s

@@ -98,8 +98,7 @@ class SequenceClassifier(Module):
         x, embedding_cache = self.embedding.forward(tokens)  # (N, T, D)
         x, input_mask = self.dropout.forward(x)
         y, state, rnn_cache = self.rnn.forward(x, None, lengths)  # (N, T, H), (S, N, H)
-        h = state[0] if self.rnn.states == 2 else state  # of an LSTM's (h, c), h is read
-        pooled, pool_cache = self._pool(y, h, lengths)
+        pooled, pool_cache = self._pool(y, state, lengths)
         pooled, pooled_mask = self.dropout.forward(pooled)
         logits, linear_cache = self.linear.forward(pooled)  # (N, K)
         masks = input_mask, pooled_mask
@@ -112,16 +111,13 @@ class SequenceClassifier(Module):
         dpooled = self.linear.backward(dlogits.reshape(-1, self.num_classes), linear_cache)
         dpooled = self.dropout.backward(dpooled, pooled_mask)
         dy, dstate = self._pool_backward(dpooled, pool_cache)
-        if self.rnn.states == 2 and dstate is not None:
-            dstate = dstate, np.zeros_like(dstate)
         dx, _ = self.rnn.backward(dy, dstate, rnn_cache)
         self.embedding.backward(self.dropout.backward(dx, input_mask), embedding_cache)
 
     def _pool(self, y, state, lengths):
         """Reduce the states over time to (N, directions * H); return it and a cache."""
         if self.pooling == "last":
-            final = state[-self.rnn.directions :]  # (directions, N, H)
-            return np.concatenate(final, axis=1), (y.shape, state.shape)
+            return final_states(self.rnn, state), (y.shape, state)
         if lengths is None:
             lengths = np.full(y.shape[0], y.shape[1])
         lengths = np.asarray(lengths, dtype=y.dtype)[:, None]  # (N, 1)
@@ -140,6 +136,106 @@ class SequenceClassifier(Module):
         if self.pooling == "max":
             np.put_along_axis(dy, of_pooling, dpooled[:, None], axis=1)
             return dy, None
-        dstate = np.zeros(of_pooling, dpooled.dtype)
-        dstate[-self.rnn.directions :] = np.split(dpooled, self.rnn.directions, axis=1)
-        return dy, dstate
+        return dy, final_states_backward(self.rnn, dpooled, of_pooling)
+
+
+class SequencePredictor(Module):
+    """Map sequences of vectors to numbers: recurrent layers and a linear read-out.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        D and H.
+    output_size : int
+        K.
+    cell : str
+        "rnn", "gru" or "lstm".
+    num_layers : int
+    bidirectional : bool
+    dropout : float
+        Between recurrent layers and before the read-out.
+    every_step : bool
+        Read the last layer's states at every step, instead of the final state of each direction.
+    dtype, rng
+        See :class:`Module`.
+    """
+
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        output_size,
+        cell="rnn",
+        num_layers=1,
+        bidirectional=False,
+        dropout=0.0,
+        every_step=False,
+        *,
+        dtype=np.float32,
+        rng=None,
+    ):
+        expect.sizes(input_size=input_size, hidden_size=hidden_size, output_size=output_size)
+        expect.one_of("cell", cell, LAYERS)
+        super().__init__(dtype, rng)
+        self.every_step = every_step
+        given = {"dtype": dtype, "rng": self.rng}
+        self.rnn = LAYERS[cell](
+            input_size,
+            hidden_size,
+            num_layers,
+            batch_first=True,
+            dropout=dropout if num_layers > 1 else 0.0,
+            bidirectional=bidirectional,
+            **given,
+        )
+        self.dropout = Dropout(dropout, **given)
+        self.linear = Linear(hidden_size * self.rnn.directions, output_size, **given)
+
+    def forward(self, x, lengths=None):
+        """Predict for every sequence, or for every step of it.
+
+        Parameters
+        ----------
+        x : ndarray, (N, T, D)
+        lengths : ndarray of int, (N,), optional
+            The length of each sequence, 1 to T. What stands in ``x`` behind it is never read.
+
+        Returns
+        -------
+        prediction : ndarray, (N, K), or (N, T, K) if ``every_step``
+            Behind the end of a sequence, every step's prediction is the bias of the read-out.
+        cache
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a shape or dtype does not fit, or a length is out of range.
+        """
+        y, state, rnn_cache = self.rnn.forward(x, None, lengths)  # (N, T, H), (S, N, H)
+        features = y if self.every_step else final_states(self.rnn, state)
+        features, mask = self.dropout.forward(features)
+        prediction, linear_cache = self.linear.forward(features)
+        return prediction, (y.shape, state, rnn_cache, mask, linear_cache)
+
+    def backward(self, dprediction, cache):
+        """Map ``dprediction``, in the shape of the prediction, to ``dx (N, T, D)``."""
+        y_shape, state, rnn_cache, mask, linear_cache = cache
+        dfeatures = self.linear.backward(dprediction, linear_cache)
+        dfeatures = self.dropout.backward(dfeatures, mask)
+        if self.every_step:
+            return self.rnn.backward(dfeatures, None, rnn_cache)[0]
+        dstate = final_states_backward(self.rnn, dfeatures, state)
+        return self.rnn.backward(np.zeros(y_shape, dfeatures.dtype), dstate, rnn_cache)[0]
+
+
+def final_states(rnn, state):
+    """The last layer's final h, directions side by side: (N, directions * H)."""
+    h = state[0] if rnn.states == 2 else state  # of an LSTM's (h, c), h is read
+    return np.concatenate(h[-rnn.directions :], axis=1)
+
+
+def final_states_backward(rnn, dfinal, state):
+    """Gradient of a state, in its form, where ``dfinal`` is that of :func:`final_states`."""
+    dh = np.zeros_like(state[0] if rnn.states == 2 else state)
+    dh[-rnn.directions :] = np.split(dfinal, rnn.directions, axis=1)
+    return (dh, np.zeros_like(dh)) if rnn.states == 2 else dh

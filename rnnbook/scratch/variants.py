@@ -9,7 +9,7 @@ from rnnbook import expect
 
 from .cells import initial_state
 from .functional import tanh, tanh_slope
-from .layers import Linear
+from .layers import LayerNorm, Linear
 from .module import Module
 
 
@@ -104,6 +104,58 @@ class JordanCell(Module):
         return dboth[:, : self.input_size], dboth[:, self.input_size :]
 
 
+class LayerNormCell(Module):
+    """A simple cell with a normalised preactivation: h' = tanh(LN(W_ih x + W_hh h)).
+
+    LN is :class:`LayerNorm` over the H units; its gain and bias are the cell's own. However large
+    W_hh is, the preactivations of a step keep their mean and variance.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        D and H.
+    dtype, rng
+        See :class:`Module`.
+
+    Notes
+    -----
+    ``weight_ih (H, D)`` and ``weight_hh (H, H)`` start from U(-1/sqrt(H), 1/sqrt(H)), as those of
+    :class:`RNNCell`. The output is the state, so ``Unrolled(LayerNormCell(D, H))`` is the layer.
+
+    References
+    ----------
+    Ba, Kiros & Hinton (2016), Layer normalization, section 3.1.
+    """
+
+    def __init__(self, input_size, hidden_size, *, dtype=np.float32, rng=None):
+        expect.sizes(input_size=input_size, hidden_size=hidden_size)
+        super().__init__(dtype, rng)
+        self.input_size, self.hidden_size = input_size, hidden_size
+        bound = hidden_size**-0.5
+        self.weight_ih = self.uniform(bound, hidden_size, input_size)
+        self.weight_hh = self.uniform(bound, hidden_size, hidden_size)
+        self.norm = LayerNorm(hidden_size, dtype=dtype, rng=self.rng)
+
+    def __call__(self, x, state=None):
+        return self.forward(x, state)[:2]
+
+    def forward(self, x, state=None):
+        """Map ``x (N, D)`` and ``state (N, H)`` to ``(h', h', cache)``: the output is the state."""
+        h = initial_state("state", x, state, self.input_size, self.hidden_size, self.dtype)
+        a, cache_norm = self.norm.forward(x @ self.weight_ih.data.T + h @ self.weight_hh.data.T)
+        h_new = tanh(a)
+        return h_new, h_new, (x, h, cache_norm, h_new)
+
+    def backward(self, dy, dstate, cache):
+        """Map ``dy (N, H)`` and ``dstate' (N, H)`` or None to ``(dx (N, D), dstate (N, H))``."""
+        x, h, cache_norm, h_new = cache
+        dh_new = dy if dstate is None else dy + dstate
+        da = self.norm.backward(dh_new * tanh_slope(h_new), cache_norm)
+        self.weight_ih.grad += da.T @ x
+        self.weight_hh.grad += da.T @ h
+        return da @ self.weight_ih.data, da @ self.weight_hh.data
+
+
 class Unrolled(Module):
     """A layer made of any cell that emits an output: y_t, s_t = cell(x_t, s_{t-1}).
 
@@ -111,8 +163,10 @@ class Unrolled(Module):
     ----------
     cell : Module
         ``forward(x, state) -> (y, state, cache)`` and ``backward(dy, dstate, cache) ->
-        (dx, dstate)``, as :class:`ConcatCell` and :class:`JordanCell` have them.
+        (dx, dstate)``, as the cells of this file have them.
     """
+
+    batch_first = bidirectional = False  # what truncated_bptt asks of a layer
 
     def __init__(self, cell):
         super().__init__(cell.dtype, cell.rng)
