@@ -9,28 +9,18 @@ Finished runs stand in the results file and are skipped. A run that was interrup
 the checkpoint of its last epoch. Run one such process at a time: they share the results file.
 """
 
-import argparse
-import fnmatch
-import json
-import os
-import platform
 import sys
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import runs
 
 from rnnbook import scratch, training
 from rnnbook.data import imdb
 from rnnbook.data.text import TextBatches, Vocab
-from rnnbook.files import write_atomically
 from rnnbook.interop import get_weights, set_weights
 from rnnbook.metrics import accuracy, predicted_classes
-
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "book" / "results" / "imdb.json"
-CACHE = ROOT / "_build" / "experiments"
 
 PROTOCOL = [
     "Data: Large Movie Review Dataset v1.0 (Maas et al., 2011); 20 % of the 25,000 training "
@@ -305,75 +295,20 @@ def recorded(name, twin, values):
     return loss
 
 
-def machine():
-    """What the times depend on."""
-    import torch
-
-    model = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), model)
-    return {
-        "cpu": model,
-        "cores": os.cpu_count(),
-        "threads": os.environ.get("OMP_NUM_THREADS", "default"),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "torch": torch.__version__,
-    }
-
-
-def read(path):
-    """Return the results so far."""
-    if not path.exists():
-        return {"protocol": PROTOCOL, "runs": {}}
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def main(argv=None):
     """Run what the command line asks for; return the number of runs that were trained."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", metavar="PATTERN", default="*", help="names, such as '004-*'")
-    parser.add_argument("--list", action="store_true", help="list the runs and stop")
-    parser.add_argument("--sample", action="store_true", help="generated reviews, two epochs")
-    parser.add_argument("--results", type=Path, help="the file that is written")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="folder for checkpoints")
-    args = parser.parse_args(argv)
-    kind = "imdb-sample" if args.sample else "imdb"
-    path = args.results or (CACHE / f"{kind}.json" if args.sample else RESULTS)
-    checkpoints = {run.name: args.cache / f"{kind}-{run.name}.safetensors" for run in RUNS}
-    chosen = [run for run in RUNS if fnmatch.fnmatch(run.name, args.only)]
-    if not chosen:
-        parser.error(f"--only {args.only!r} matches no run; --list names them")
-    if args.list:
-        for run in chosen:
-            begun = "begun" if checkpoints[run.name].exists() else "waiting"
-            print(f"{run.name:24}{'done' if run.name in read(path)['runs'] else begun}")
-        return 0
 
-    waiting = [run for run in chosen if run.name not in read(path)["runs"]]
-    if not waiting:
-        print(f"All {len(chosen)} runs are in {path}")
-        return 0
-    path.parent.mkdir(parents=True, exist_ok=True)
-    args.cache.mkdir(parents=True, exist_ok=True)
-    data = Data(args.sample)
-    for number, run in enumerate(waiting, start=1):
-        print(f"{run.name} ({number} of {len(waiting)})", flush=True)
-        result = run.train(data, checkpoints[run.name], epochs=2 if args.sample else 10)
-        result["data"] = data.source
-        result["command"] = f"python experiments/imdb.py --only {run.name}"
-        result["machine"] = machine()
-        results = read(path)
-        results["protocol"] = PROTOCOL
-        results["runs"][run.name] = result
-        write_atomically(path, (json.dumps(results, indent=1) + "\n").encode())
-        checkpoints[run.name].unlink(missing_ok=True)
-        print(f"  test accuracy {result.get('test_accuracy')}, best epoch "
-              f"{result.get('best_epoch')}, {result.get('seconds')} s", flush=True)  # fmt: skip
-    return len(waiting)
+    def prepare(args):
+        data = Data(args.sample)
+
+        def train(run, checkpoint, done):
+            result = run.train(data, checkpoint, epochs=2 if args.sample else 10)
+            return result | {"data": data.source}
+
+        return train
+
+    return runs.main("imdb", runs.parser(__doc__), RUNS, PROTOCOL, prepare, argv,
+                     report=("test_accuracy", "best_epoch", "seconds"))  # fmt: skip
 
 
 if __name__ == "__main__":

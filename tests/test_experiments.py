@@ -1,4 +1,4 @@
-"""The long runs behind chapter 5: resumable, never repeated, and every number with its protocol."""
+"""The long runs: resumable, never repeated, and every number with its protocol."""
 
 import importlib.util
 import json
@@ -9,22 +9,37 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPT = ROOT / "experiments" / "imdb.py"
+FOLDER = ROOT / "experiments"
 RESULTS = ROOT / "book" / "results" / "imdb.json"
+MEMORY = ("memory", "remedies")  # scripts whose runs are all of one kind
 
 
 @pytest.fixture
-def experiment():
-    """The script as a module."""
-    spec = importlib.util.spec_from_file_location("experiments_imdb", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(monkeypatch):
+    """Load a script as a module."""
+    monkeypatch.syspath_prepend(FOLDER)
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(f"experiments_{name}", FOLDER / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture
+def experiment(script):
+    return script("imdb")
 
 
 def arguments(folder, only):
     results, cache = folder / "results.json", folder / "cache"
     return ["--sample", "--only", only, "--results", str(results), "--cache", str(cache)]
+
+
+def runs_in(folder):
+    return json.loads((folder / "results.json").read_text())["runs"]
 
 
 def without_times(run):
@@ -86,7 +101,7 @@ def test_interrupted_run_goes_on_and_ends_where_an_uninterrupted_one_does(
         json.loads((tmp_path / x / "results.json").read_text())["runs"][name] for x in "ab"
     )
     assert without_times(resumed) == without_times(whole)
-    assert resumed["cpu_seconds"] is None and whole["cpu_seconds"] > 0
+    assert resumed["cpu_seconds"] is None and whole["cpu_seconds"] is not None
 
 
 def test_twins_start_equal_and_drift_by_rounding_only(experiment, tmp_path):
@@ -120,11 +135,12 @@ def test_keras_start_is_orthogonal_and_leaves_padding_at_zero(experiment):
     assert not drawn["rnn.bias_ih_l0"].any()
 
 
-def test_list_names_every_run_and_trains_none(tmp_path):
-    command = [sys.executable, SCRIPT, "--list", *arguments(tmp_path, "*")]
+@pytest.mark.parametrize(("name", "count"), [("imdb", 29), ("memory", 164), ("remedies", 192)])
+def test_list_names_every_run_and_trains_none(name, count, tmp_path):
+    command = [sys.executable, FOLDER / f"{name}.py", "--list", *arguments(tmp_path, "*")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     lines = done.stdout.splitlines()
-    assert len(lines) == len({line.split()[0] for line in lines}) == 29
+    assert len(lines) == len({line.split()[0] for line in lines}) == count
     assert {line.split()[1] for line in lines} == {"waiting"}
     assert not (tmp_path / "results.json").exists()
 
@@ -157,3 +173,133 @@ def test_every_published_result_is_a_run_of_the_script(experiment):
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
     assert set(results["runs"]) <= {run.name for run in experiment.RUNS}
     assert results["protocol"] == experiment.PROTOCOL
+
+
+@pytest.mark.parametrize("name", MEMORY)
+def test_the_sample_trains_every_run_once(script, tmp_path, name):
+    module = script(name)
+    assert module.main(arguments(tmp_path, "*")) == len(module.RUNS)
+    before = (tmp_path / "results.json").read_bytes()
+    assert module.main(arguments(tmp_path, "*")) == 0
+    assert (tmp_path / "results.json").read_bytes() == before
+    assert not list((tmp_path / "cache").iterdir())
+    results = json.loads(before)
+    assert results["protocol"] == module.PROTOCOL
+    assert list(results["runs"]) == [run.name for run in module.RUNS]
+    for run in results["runs"].values():
+        assert run["updates"] == run["curve"]["updates"][-1]
+        assert len(run["curve"]["score"]) == len(run["curve"]["updates"])
+        assert run["rate_is"] == ("tried" if run["seed"] == module.CHOICE_SEED else "chosen")
+
+
+@pytest.mark.parametrize(
+    ("name", "run"),
+    [
+        ("memory", "adding-100-rnn-rate0.003"),
+        ("memory", "copy-30-lstm-rate0.003"),
+        ("remedies", "recall-adamclip-layernorm-rate0.003"),
+    ],
+)
+def test_interrupted_memory_run_goes_on_and_ends_where_an_uninterrupted_one_does(
+    script, tmp_path, monkeypatch, name, run
+):
+    module = script(name)
+    training = module.runs.training
+    real_fit = training.fit
+
+    def fit_one_epoch_then_stop(*args, epochs, **kwargs):
+        assert epochs == 2
+        real_fit(*args, epochs=1, **kwargs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "fit", fit_one_epoch_then_stop)
+    with pytest.raises(KeyboardInterrupt):
+        module.main(arguments(tmp_path / "a", run))
+    assert not (tmp_path / "a" / "results.json").exists()
+    (checkpoint,) = (tmp_path / "a" / "cache").iterdir()
+    monkeypatch.setattr(training, "fit", real_fit)
+    for folder in "ab":
+        module.main(arguments(tmp_path / folder, run))
+    assert not checkpoint.exists()
+    (resumed,), (whole,) = (runs_in(tmp_path / folder).values() for folder in "ab")
+    times = {"seconds", "cpu_seconds"}
+    assert {k: v for k, v in resumed.items() if k not in times} == {
+        k: v for k, v in whole.items() if k not in times
+    }
+    assert resumed["cpu_seconds"] is None and whole["cpu_seconds"] is not None
+
+
+def test_both_twins_run_the_same_curve(script, tmp_path):
+    module, only = script("memory"), "*-lstm-forget1-rate0.003"
+    for twin in ("scratch", "pytorch"):
+        assert module.main([*arguments(tmp_path / twin, only), "--twin", twin]) == 2
+    ours, theirs = (runs_in(tmp_path / twin) for twin in ("scratch", "pytorch"))
+    for name in ours:
+        assert (ours[name]["twin"], theirs[name]["twin"]) == ("scratch", "pytorch")
+        for curve in ("loss", "score"):
+            expected = pytest.approx(theirs[name]["curve"][curve], rel=1e-3)
+            assert ours[name]["curve"][curve] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "run"), [("memory", "copy-10-gru-seed0"), ("remedies", "adding-sgd-plain-seed0")]
+)
+def test_a_run_whose_learning_rate_was_not_chosen_is_refused(script, tmp_path, name, run):
+    with pytest.raises(SystemExit, match="missing: .*-rate0.0"):
+        script(name).main(arguments(tmp_path, run))
+
+
+def test_the_rate_that_solves_first_is_chosen_then_the_best_score(script):
+    best_rate = script("runs").best_rate
+
+    def choose(metric, *results):
+        names = {rate: str(rate) for rate in range(len(results))}
+        done = {
+            str(rate): {"solved_at": solved, "best": best}
+            for rate, (solved, best) in enumerate(results)
+        }
+        return best_rate(names, done, metric)
+
+    assert choose("loss", (None, 0.02), (300, 0.009), (200, 0.0099), (None, None)) == 2
+    assert choose("loss", (None, 0.2), (None, None), (None, 0.1)) == 2
+    assert choose(max, (None, 0.2), (None, None), (None, 0.1)) == 0
+
+
+def test_a_run_whose_loss_becomes_infinite_is_written_down_as_such(script, tmp_path, monkeypatch):
+    module = script("remedies")
+
+    def diverge(*args, **kwargs):
+        raise FloatingPointError
+
+    monkeypatch.setattr(module.runs.training, "fit", diverge)
+    module.main(arguments(tmp_path, "adding-sgd-identity-rate0.1"))
+    (run,) = runs_in(tmp_path).values()
+    assert run["best"] is run["curve"] is run["sensitivity"]["end"] is None
+    assert module.runs.digits([1.23456, float("inf"), float("nan")]) == [1.235, None, None]
+
+
+def test_remedies_change_what_they_are_named_for(script):
+    module = script("remedies")
+    task = module.TASKS["adding"]
+    weights = {name: module.get_weights(module.build(name, task, 0)) for name in module.MODELS}
+    eye = module.np.eye(module.HIDDEN)
+    w = weights["orthogonal"]["rnn.weight_hh_l0"]
+    assert abs(w @ w.T - eye).max() < 1e-5
+    assert (weights["identity"]["rnn.weight_hh_l0"] == eye).all()
+    forget = slice(module.HIDDEN, 2 * module.HIDDEN)
+    bias = [weights["lstm-forget1"][f"rnn.bias_{part}_l0"][forget] for part in ("ih", "hh")]
+    assert (bias[0] + bias[1] == 1).all()
+    assert "rnn.layer.cell.norm.weight" in weights["layernorm"]
+    assert weights["gru"]["rnn.weight_hh_l0"].shape == (3 * module.HIDDEN, module.HIDDEN)
+
+
+@pytest.mark.parametrize("name", [n for n in MEMORY if (ROOT / f"book/results/{n}.json").exists()])
+def test_every_published_memory_run_is_one_of_the_script_at_full_size(script, name):
+    module = script(name)
+    results = json.loads((ROOT / f"book/results/{name}.json").read_text(encoding="utf-8"))
+    assert results["protocol"] == module.PROTOCOL
+    assert set(results["runs"]) <= {run.name for run in module.RUNS}
+    for key, run in results["runs"].items():
+        assert run["command"] == f"python experiments/{name}.py --only {key}"
+        if run["best"] is not None:
+            assert run["solved_at"] or run["updates"] == module.BUDGET

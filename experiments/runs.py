@@ -1,0 +1,206 @@
+"""What the long runs share: the command line, and a results file that grows run by run.
+
+A run has a ``name``. The results file is ``{"protocol": [sentences], "runs": {name: result}}``. A
+finished run stands in it and is skipped; ``_build/experiments/`` holds the checkpoints of runs that
+were interrupted. Run one process of a script at a time: it alone may write its results file.
+"""
+
+import argparse
+import fnmatch
+import json
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from rnnbook import training
+from rnnbook.data.tasks import Fresh
+from rnnbook.files import write_atomically
+
+ROOT = Path(__file__).resolve().parents[1]
+CACHE = ROOT / "_build" / "experiments"
+
+BATCH = 32  # sequences an update, in learn()
+VALID_COUNT, VALID_SEED = 500, 12345
+
+
+def parser(description):
+    """Return the command line that every script has; a script may add to it."""
+    command = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    command.add_argument(
+        "--only", metavar="PATTERN", default="*", help="names of runs, with * ? []"
+    )
+    command.add_argument("--list", action="store_true", help="list the runs and stop")
+    command.add_argument("--sample", action="store_true", help="all of it, very small: a minute")
+    command.add_argument("--results", type=Path, help="the file that is written")
+    command.add_argument("--cache", type=Path, default=CACHE, help="folder for checkpoints")
+    return command
+
+
+def main(name, command, runs, protocol, prepare, argv=None, report=("seconds",)):
+    """Do what the command line asks for; return the number of runs that were trained.
+
+    Parameters
+    ----------
+    name : str
+        Of the script and of its results file.
+    command : argparse.ArgumentParser
+        From :func:`parser`.
+    runs : list
+        In the order in which they are trained; each has a ``name``.
+    protocol : list of str
+    prepare : callable
+        ``prepare(args)`` returns ``train(run, checkpoint, done) -> dict``, where ``done`` holds the
+        results of all finished runs by name. Called only if there is something to train.
+    argv : list of str, optional
+    report : tuple of str
+        The entries of a result that are printed.
+    """
+    args = command.parse_args(argv)
+    kind = f"{name}-sample" if args.sample else name
+    results = ROOT / "book" / "results" / f"{name}.json"
+    path = args.results or (CACHE / f"{kind}.json" if args.sample else results)
+    checkpoints = {run.name: args.cache / f"{kind}-{run.name}.safetensors" for run in runs}
+    chosen = [run for run in runs if fnmatch.fnmatch(run.name, args.only)]
+    if not chosen:
+        command.error(f"--only {args.only!r} matches no run; --list names them")
+    done = read(path)
+    if args.list:
+        width = max(len(run.name) for run in runs) + 2
+        for run in chosen:
+            begun = "begun" if checkpoints[run.name].exists() else "waiting"
+            print(f"{run.name:{width}}{'done' if run.name in done else begun}")
+        return 0
+    waiting = [run for run in chosen if run.name not in done]
+    if not waiting:
+        print(f"All {len(chosen)} runs are in {path}")
+        return 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    args.cache.mkdir(parents=True, exist_ok=True)
+    train = prepare(args)
+    for number, run in enumerate(waiting, start=1):
+        print(f"{run.name} ({number} of {len(waiting)})", flush=True)
+        result = train(run, checkpoints[run.name], read(path))
+        result["command"] = f"python experiments/{name}.py --only {run.name}"
+        result["machine"] = machine()
+        results = {"protocol": protocol, "runs": read(path) | {run.name: result}}
+        write_atomically(path, (json.dumps(results, indent=1, allow_nan=False) + "\n").encode())
+        checkpoints[run.name].unlink(missing_ok=True)
+        print("  " + ", ".join(f"{key} {result.get(key)}" for key in report), flush=True)
+    return len(waiting)
+
+
+def read(path):
+    """Return the finished runs of a results file, by name."""
+    return json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else {}
+
+
+def machine():
+    """What the times depend on."""
+    import torch
+
+    model = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), model)
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "threads": os.environ.get("OMP_NUM_THREADS", "default"),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "torch": torch.__version__,
+    }
+
+
+def learn(
+    model, optimizer, make, *, loss, metric, goal, clip, budget, every, seed, checkpoint
+):  # fmt: skip
+    """Train on fresh samples until the goal is reached or the updates are used up.
+
+    Parameters
+    ----------
+    model, optimizer
+        Of one twin.
+    make : callable
+        ``make(count, rng) -> (x, target)``.
+    loss, metric, goal, clip, checkpoint
+        As for :func:`rnnbook.training.fit`. The metric is computed on the validation sample.
+    budget, every : int
+        Updates at most; and after how many the model is validated.
+    seed : int
+        Of the training samples. The validation sample is the same for all.
+
+    Returns
+    -------
+    dict
+        What happened, for the results file; all None if the loss became infinite. The model is
+        left with its best weights.
+    """
+    resumed = checkpoint.exists()
+    valid = training.ArrayBatches(*make(VALID_COUNT, np.random.default_rng(VALID_SEED)), 100)
+    cpu = time.process_time()
+    try:
+        history = training.fit(
+            model, Fresh(make, every, BATCH), valid, optimizer=optimizer, loss=loss, metric=metric,
+            goal=goal, clip=clip, seed=seed, epochs=budget // every, checkpoint=checkpoint,
+            progress=sys.stdout.isatty(),
+        )  # fmt: skip
+    except FloatingPointError:
+        names = ("updates", "solved_at", "score", "best", "curve", "seconds", "cpu_seconds")
+        return dict.fromkeys(names)
+    name = "val_loss" if metric == "loss" else f"val_{metric.__name__}"
+    scores = history[name].astype(float)
+    best = scores.min() if metric == "loss" else scores.max()
+    solved = best <= goal if metric == "loss" else best >= goal
+    updates = (history.index * every).tolist()
+    return {
+        "updates": updates[-1],
+        "solved_at": updates[-1] if solved else None,
+        "score": digits(scores.iloc[-1]),
+        "best": digits(best),
+        "curve": {
+            "updates": updates,
+            "loss": digits(history["loss"]),
+            "score": digits(scores),
+        },
+        "seconds": round(history["seconds"].sum(), 1),
+        "cpu_seconds": None if resumed else round(time.process_time() - cpu, 1),
+    }
+
+
+def digits(value):
+    """Round to four significant digits, a number or a list of them; None for what is not finite."""
+    if np.ndim(value):
+        return [digits(entry) for entry in value]
+    return float(f"{value:.4g}") if np.isfinite(value) else None
+
+
+def best_rate(tries, done, metric):
+    """Choose a learning rate: the first to reach the goal, else the one with the best score.
+
+    Parameters
+    ----------
+    tries : dict
+        The name of the run that tried it, for each rate.
+    done : dict
+        The finished runs, which must hold all of them.
+    metric
+        That of :func:`learn`: for the loss, lower is better.
+    """
+    missing = [name for name in tries.values() if name not in done]
+    if missing:
+        sys.exit(f"The learning rate is chosen among runs that are missing: {', '.join(missing)}")
+
+    def rank(rate):
+        result = done[tries[rate]]
+        if result["best"] is None:  # the loss became infinite
+            return np.inf, np.inf
+        return result["solved_at"] or np.inf, result["best"] * (1 if metric == "loss" else -1)
+
+    return min(tries, key=rank)
