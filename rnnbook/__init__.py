@@ -8,7 +8,17 @@ import importlib
 
 __version__ = "0.1.0"
 
-_SUBMODULES = ("data", "interop", "plots", "pytorch", "scratch", "training")
+_SUBMODULES = (
+    "check",
+    "data",
+    "init",
+    "interop",
+    "plots",
+    "probe",
+    "pytorch",
+    "scratch",
+    "training",
+)
 __all__ = [*_SUBMODULES, "__version__", "show"]
 
 

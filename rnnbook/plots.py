@@ -351,3 +351,281 @@ def paired_curves(pairs, *, xlabel, ylabel, ymin=None):
         axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(ymin, None))
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3)
         return figure
+
+
+def gradient_flow(flows, *, title=None):
+    """Draw the gradient that reaches each step: the typical sequence a line, all of them a band.
+
+    Parameters
+    ----------
+    flows : dict of str to ndarray, (T+1, N)
+        Legend entry to one of what :func:`rnnbook.probe.gradient_flow` returned. Each line is the
+        geometric mean over the sequences; a gradient that is zero is not drawn.
+    title : str, optional
+    """
+    with mpl.rc_context(STYLE):
+        figure, axes = new_figure()
+        for name, norms in flows.items():
+            steps, norms = np.arange(len(norms)), np.where(norms > 0, norms, np.nan)
+            (line,) = axes.plot(steps, np.exp(np.log(norms).mean(axis=1)), label=name)
+            low, high = norms.min(axis=1), norms.max(axis=1)
+            axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+        axes.set_yscale("log")
+        axes.set(xlabel="step t", ylabel="norm of the gradient", title=title or "")
+        if len(flows) > 1:
+            axes.legend()
+        return figure
+
+
+def gate_activity(gates, sequence=0, *, xticks=None):
+    """Draw each gate of one sequence as a picture: a row for each unit, a column for each step.
+
+    Gates from 0 (white) to 1 (blue); candidates and states from below zero (blue) to above
+    (orange).
+
+    Parameters
+    ----------
+    gates : dict of str to ndarray, (T, N, H)
+        As :func:`rnnbook.probe.gates` returned them, or some of them.
+    sequence : int
+        Which of the N.
+    xticks : sequence of str, optional
+        A label for each step, such as the characters read.
+    """
+    with mpl.rc_context(STYLE):
+        rows = len(gates)
+        figure, all_axes = new_figure(6.4, 0.6 + 0.9 * rows, rows, sharex=True, squeeze=False)
+        for axes, (name, activity) in zip(all_axes[:, 0], gates.items(), strict=True):
+            values = activity[:, sequence].T  # (H, T)
+            if name in ("i", "f", "o", "r", "z"):
+                low, high, cmap = 0, 1, "Blues"
+            else:
+                high = max(1.0, float(np.abs(values).max()))
+                low, cmap = -high, DIVERGING
+            image = axes.imshow(
+                values, aspect="auto", cmap=cmap, vmin=low, vmax=high, interpolation="nearest"
+            )
+            figure.colorbar(image, ax=axes, pad=0.01)
+            axes.set_yticks([])
+            axes.set_ylabel(name, rotation=0, ha="right", va="center")
+            axes.grid(False)
+        if xticks is not None:
+            axes.set_xticks(range(len(xticks)), xticks)
+        axes.set(xlabel="step" if xticks is None else "")
+        return figure
+
+
+def saturation(shares):
+    """Draw each unit of each gate as a point: how often it is shut, how often wide open.
+
+    Points at the origin never saturate; on the diagonal they always do.
+
+    Parameters
+    ----------
+    shares : dict of str to Saturation
+        Title of each panel to what :func:`rnnbook.probe.saturation` returned.
+    """
+    with mpl.rc_context(STYLE):
+        columns = len(shares)
+        figure, all_axes = new_figure(0.6 + 2.2 * columns, 2.7, 1, columns, squeeze=False)
+        for axes, (name, share) in zip(all_axes[0], shares.items(), strict=True):
+            axes.plot([0, 1], [1, 0], color=COLORS["grey"], linestyle=":", linewidth=1)
+            axes.plot(share.left, share.right, "o", alpha=0.5, markersize=6, clip_on=False)
+            axes.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+            axes.set(aspect="equal", title=name, xlabel="share near lower limit")
+        all_axes[0, 0].set_ylabel("share near upper limit")
+        return figure
+
+
+def singular_values(logs, *, title=None, reference=None):
+    """Draw how the singular values of Jacobian products change with the number of factors.
+
+    For each name a line for the largest, a dashed one for the median, and a band from the smallest
+    to the largest, each the mean of the logarithms over the sequences.
+
+    Parameters
+    ----------
+    logs : dict of str to ndarray, (T, N, F)
+        Legend entry to what :func:`rnnbook.probe.product_singular_values` returned. Band and line
+        end where rounding hides the value.
+    title : str, optional
+    reference : (str, sequence of float (T,)), optional
+        A named line of natural logarithms, such as a bound.
+    """
+    with mpl.rc_context(STYLE):
+        figure, axes = new_figure()
+        for name, values in logs.items():
+            lags = np.arange(1, len(values) + 1)
+            values = np.where(np.isfinite(values), values, np.nan) / np.log(10)  # (T, N, F)
+            largest = values[:, :, 0].mean(axis=1)
+            smallest = values[:, :, -1].mean(axis=1)
+            (line,) = axes.plot(lags, largest, label=name)
+            middle = values[:, :, values.shape[2] // 2].mean(axis=1)
+            axes.plot(lags, middle, "--", color=line.get_color(), linewidth=1)
+            axes.fill_between(lags, smallest, largest, color=line.get_color(), alpha=0.15, lw=0)
+        if reference is not None:
+            name, line = reference
+            axes.plot(lags, np.asarray(line) / np.log(10), ":", color=COLORS["grey"], label=name)
+        axes.set(xlabel="factors in the product (steps)", title=title or "")
+        axes.set_ylabel("log10 of the singular values")
+        if len(logs) > 1 or reference is not None:
+            axes.legend()
+        return figure
+
+
+def growth(panels, *, xlabel, ylabel, width=7.2, ymin=None, ymax=None):
+    """Draw what grows or fades over steps 1, 2, 3 ..., on one logarithmic axis for all panels.
+
+    Parameters
+    ----------
+    panels : dict of str to dict of str to ndarray
+        Title of each panel to its lines, by legend entry. Repeated runs, (R, P), are a line at the
+        median and a band from the lowest to the highest; a bare sequence, (P,), is dashed, as
+        theory is. Legend entries and their order are those of the first panel.
+    xlabel, ylabel : str
+        With units.
+    width : float
+        Inches, for all panels.
+    ymin, ymax : float, optional
+        Limits of the vertical axis.
+    """
+    with mpl.rc_context(STYLE):
+        figure, all_axes = new_figure(width, 3.4, 1, len(panels), sharey=True, squeeze=False)
+        for axes, (title, lines) in zip(all_axes[0], panels.items(), strict=True):
+            for name, values in lines.items():
+                runs = np.atleast_2d(values)
+                steps, style = np.arange(1, runs.shape[1] + 1), "-" if len(runs) > 1 else "--"
+                (line,) = axes.plot(steps, np.median(runs, axis=0), style, label=name)
+                low, high = runs.min(axis=0), runs.max(axis=0)
+                axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+            axes.set_yscale("log")
+            axes.set(xlabel=xlabel, title=title)
+        all_axes[0, 0].set(ylabel=ylabel, ylim=(ymin, ymax))  # shared, once all lines are there
+        legend = all_axes[0, 0].get_legend_handles_labels()
+        figure.legend(*legend, loc="outside upper center", ncols=len(legend[0]))
+        return figure
+
+
+def traces(panels, marks=None, *, xlabel, colors=None):
+    """Draw named lines over steps 0, 1, 2 ... in panels under each other, events as vertical lines.
+
+    Parameters
+    ----------
+    panels : dict of str to dict of str to sequence of float
+        Label of each panel's vertical axis to its lines, by legend entry. A line that has the name
+        of its panel has no legend entry.
+    marks : dict of str to sequence of int, optional
+        Name of a kind of event to the steps at which it happens; drawn in all panels.
+    xlabel : str
+        With units.
+    colors : dict of str to str, optional
+        Name of a line to its colour in ``COLORS``; blue if it is not named.
+    """
+    kinds = (
+        {"color": COLORS["grey"], "linewidth": 5, "alpha": 0.3},
+        {"color": COLORS["yellow"], "linewidth": 1.4, "linestyle": ":"},
+    )
+    with mpl.rc_context(STYLE):
+        rows = len(panels)
+        figure, all_axes = new_figure(7.2, 0.6 + 1.1 * rows, rows, sharex=True, squeeze=False)
+        for axes, (title, lines) in zip(all_axes[:, 0], panels.items(), strict=True):
+            for (event, steps), look in zip((marks or {}).items(), kinds, strict=False):
+                for k, step in enumerate(steps):
+                    named = k == 0 and axes is all_axes[0, 0]
+                    axes.axvline(step, zorder=1, label=event if named else None, **look)
+            for name, values in lines.items():
+                color = COLORS[(colors or {}).get(name, "blue")]
+                label = name if name != title else None
+                axes.plot(np.arange(len(values)), values, label=label, color=color)
+            axes.set_ylabel(title)
+            axes.grid(axis="x", visible=False)
+        all_axes[-1, 0].set(xlabel=xlabel)
+        figure.align_ylabels()
+        handles = [h for axes in all_axes[:, 0] for h in axes.get_legend_handles_labels()[0]]
+        figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 6))
+        return figure
+
+
+def scaling(panels):
+    """Draw how measures grow, both axes logarithmic, each with a dotted line of proportional growth.
+
+    Parameters
+    ----------
+    panels : dict of str to DataFrame
+        Label of each panel's vertical axis, with units, to its named lines, the columns. The index
+        says where the values stand, and its name is the label of the horizontal axis.
+    """
+    with mpl.rc_context(STYLE):
+        figure, all_axes = new_figure(7.2, 3.4, 1, len(panels), squeeze=False)
+        for axes, (ylabel, lines) in zip(all_axes[0], panels.items(), strict=True):
+            places = lines.index.to_numpy()
+            for name, values in lines.items():
+                (line,) = axes.plot(places, values, "o-", label=name)
+                proportional = values.iloc[0] * places / places[0]
+                axes.plot(places, proportional, ":", color=line.get_color(), linewidth=1)
+            axes.set(xscale="log", yscale="log", xlabel=lines.index.name, ylabel=ylabel)
+            axes.set_xticks(places, [f"{place:g}" for place in places])
+            axes.minorticks_off()
+        handles = all_axes[0, 0].get_legend_handles_labels()
+        figure.legend(*handles, loc="outside upper center", ncols=4)
+        return figure
+
+def rows_of_points(panels, *, xlabel):
+    """Draw every run as a point: a row for each thing compared, panels side by side.
+
+    Parameters
+    ----------
+    panels : dict of str to dict of str to dict of str to sequence of float
+        Title of each panel to its rows, to the values of each run by legend entry. All panels have
+        the rows of the first, which are drawn from the top down.
+    xlabel : str
+        With units; common to all panels.
+    """
+    with mpl.rc_context(STYLE):
+        rows = list(next(iter(panels.values())))
+        height = 1.1 + 0.34 * len(rows)
+        figure, all_axes = new_figure(7.2, height, 1, len(panels), sharey=True, squeeze=False)
+        for axes, (title, of_panel) in zip(all_axes[0], panels.items(), strict=True):
+            names = list(next(iter(of_panel.values())))
+            for k, name in enumerate(names):
+                points = [(v, r) for r, row in enumerate(rows) for v in of_panel[row][name]]
+                values, places = np.array(points).reshape(-1, 2).T
+                places = places + 0.24 * (k - (len(names) - 1) / 2)
+                axes.plot(values, places, "os^D"[k % 4], label=name, alpha=0.7, markersize=6)
+            axes.set(title=title)
+            axes.grid(axis="y", visible=False)
+        all_axes[0, 0].set_yticks(range(len(rows)), rows)
+        all_axes[0, 0].invert_yaxis()  # shared by all panels
+        figure.supxlabel(xlabel, fontsize=10)
+        legend = all_axes[0, 0].get_legend_handles_labels()
+        figure.legend(*legend, loc="outside upper center", ncols=4)
+        return figure
+
+
+def every_run(panels, *, xlabel):
+    """Draw each run as a thin line, in panels with a logarithmic axis each.
+
+    Parameters
+    ----------
+    panels : dict of str to dict of str to ndarray, (R, P)
+        Label of each panel's vertical axis to the runs by legend entry, over 1, 2, 3 ... A run that
+        ends early is NaN from there on, and a cross marks its end.
+    xlabel : str
+        With units; common to all panels.
+    """
+    with mpl.rc_context(STYLE):
+        figure, all_axes = new_figure(7.2, 3.2, 1, len(panels), squeeze=False)
+        for axes, (ylabel, lines) in zip(all_axes[0], panels.items(), strict=True):
+            for color, (name, runs) in zip(COLORS.values(), lines.items(), strict=False):
+                for number, values in enumerate(np.asarray(runs)):
+                    end = np.isfinite(values).argmin() or len(values)
+                    label = None if number else name
+                    steps = np.arange(1, end + 1)
+                    axes.plot(steps, values[:end], color=color, linewidth=1, label=label)
+                    if end < len(values):
+                        axes.plot(end, values[end - 1], "x", color=color, markersize=9, mew=2)
+            axes.set_yscale("log")
+            axes.set(xlabel=xlabel, ylabel=ylabel)
+        legend = all_axes[0, 0].get_legend_handles_labels()
+        figure.legend(*legend, loc="outside upper center", ncols=4)
+        return figure

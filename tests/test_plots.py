@@ -7,9 +7,13 @@ import pandas as pd
 import pytest
 
 from rnnbook import plots
+from rnnbook.probe import saturation
 
 LABELS = {"xlabel": "step", "ylabel": "loss (nats)"}
 HISTORY = pd.DataFrame({"loss": [3.0, 2.0], "val_loss": [3.5, 2.5]})
+FLOW = np.array([[0.0, 0.0], [1e-4, 1e-6], [1.0, 1.0]])  # (T+1, N)
+GATE = np.linspace(0, 1, 24).reshape(4, 2, 3)  # (T, N, H)
+LOGS = np.log([[[10.0, 1.0, 0.1]], [[100.0, 1.0, np.nan]]])  # (T, N, F)
 
 FIGURES = {
     "curves": lambda: plots.curves({"a": [3, 2, 1], "b (dashed)": [4, 3, 2]}, **LABELS),
@@ -22,6 +26,16 @@ FIGURES = {
     "grouped_points": lambda: plots.grouped_points({"g": {"a": [1, 2]}}, ylabel="accuracy"),
     "histogram": lambda: plots.histogram([1, 2, 2], bins=[0, 1, 2, 3], xlabel="x", ylabel="n"),
     "paired_curves": lambda: plots.paired_curves({"a": {"x": [1, 2], "y": [2, 1]}}, **LABELS),
+    "growth": lambda: plots.growth({"p": {"a": np.array([[1, 10.0]] * 3), "b": [2, 4]}}, **LABELS),
+    "rows_of_points": lambda: plots.rows_of_points(
+        {"p": {"a": {"x": [1, 2], "y": []}, "b": {"x": [3], "y": [4]}}}, xlabel="share"
+    ),
+    "every_run": lambda: plots.every_run({"p": {"a": [[1, 2], [3, np.nan]]}}, xlabel="step"),
+    "gradient_flow": lambda: plots.gradient_flow({"a": FLOW, "b": FLOW**2}),
+    "gate_activity": lambda: plots.gate_activity({"f": GATE, "c": 4 * GATE - 2}, 1),
+    "saturation": lambda: plots.saturation({"f": saturation(GATE)}),
+    "singular_values": lambda: plots.singular_values({"a": LOGS}, reference=("b", [0, -1])),
+    "traces": lambda: plots.traces({"f": {"a": [1, 2]}}, {"write": [0]}, xlabel="step"),
 }
 
 
@@ -88,3 +102,57 @@ def test_paired_curves_share_a_colour_and_the_second_is_dashed():
     solid, dashed = FIGURES["paired_curves"]().axes[0].lines
     assert solid.get_color() == dashed.get_color()
     assert (solid.get_linestyle(), dashed.get_linestyle()) == ("-", "--")
+
+
+def test_growth_dashes_theory_and_draws_a_band_of_runs():
+    runs, theory = FIGURES["growth"]().axes[0].lines
+    assert (runs.get_linestyle(), theory.get_linestyle()) == ("-", "--")
+    np.testing.assert_array_equal(theory.get_xydata(), [[1, 2], [2, 4]])
+    axes = plots.growth({"p": {"a": np.array([[1.0], [2], [9]])}}, **LABELS).axes[0]
+    band = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert axes.lines[0].get_ydata() == 2 and (band.min(), band.max()) == (1, 9)
+
+
+def test_rows_of_points_stand_in_their_order_from_the_top():
+    axes = FIGURES["rows_of_points"]().axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
+    assert axes.yaxis_inverted()
+    x, y = axes.lines
+    np.testing.assert_array_equal(x.get_xdata(), [1, 2, 3])
+    np.testing.assert_array_equal(np.round(x.get_ydata()), [0, 0, 1])
+    np.testing.assert_array_equal(y.get_xdata(), [4])
+
+
+def test_a_run_that_overflows_ends_in_a_cross():
+    whole, short, cross = FIGURES["every_run"]().axes[0].lines
+    np.testing.assert_array_equal(whole.get_ydata(), [1, 2])
+    np.testing.assert_array_equal(short.get_ydata(), [3])
+    assert cross.get_marker() == "x" and cross.get_xydata().tolist() == [[1, 3]]
+
+
+def test_a_gradient_flow_is_the_geometric_mean_and_leaves_out_zeros():
+    axes = FIGURES["gradient_flow"]().axes[0]
+    assert axes.get_yscale() == "log" and len(axes.get_legend().get_texts()) == 2
+    steps, values = axes.lines[0].get_data()
+    np.testing.assert_array_equal(steps, [0, 1, 2])
+    np.testing.assert_allclose(values, [np.nan, 1e-5, 1])
+
+
+def test_gates_are_coloured_from_zero_to_one_and_states_around_zero():
+    gate, state = (axes.images[0] for axes in FIGURES["gate_activity"]().axes[:2])
+    np.testing.assert_array_equal(gate.get_array(), GATE[:, 1].T)
+    assert gate.get_clim() == (0, 1)
+    np.testing.assert_allclose(state.cmap(state.norm(0.0))[:3], 1, atol=0.01)
+
+
+def test_saturation_puts_shut_units_to_the_right_and_open_units_up():
+    shares = saturation(np.array([[[0.0, 1.0]]]))
+    points = plots.saturation({"f": shares}).axes[0].lines[1]
+    np.testing.assert_array_equal(points.get_xydata(), [[1, 0], [0, 1]])
+
+
+def test_singular_values_are_drawn_in_powers_of_ten():
+    largest, median, bound = FIGURES["singular_values"]().axes[0].lines
+    np.testing.assert_allclose(largest.get_xydata(), [[1, 1], [2, 2]])
+    np.testing.assert_allclose(median.get_ydata(), [0, 0], atol=1e-12)
+    np.testing.assert_allclose(bound.get_ydata(), [0, -1 / np.log(10)])
