@@ -23,7 +23,7 @@ ifneq ($(shell cat "$(STAMP)" 2>/dev/null),$(CURDIR))
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help setup book serve test execute clean
+.PHONY: help setup book serve test execute bench clean
 .DEFAULT_GOAL := help
 
 help:  ## print these lines
@@ -56,6 +56,9 @@ execute: setup  ## execute the notebooks and store their outputs in place
 	  --ClearMetadataPreprocessor.enabled=True \
 	  --ClearMetadataPreprocessor.clear_cell_metadata=False \
 	  --ClearMetadataPreprocessor.preserve_nb_metadata_mask="{('kernelspec',), ('language_info', 'name')}" $(NOTEBOOKS)
+
+bench: setup  ## time the layers from scratch against torch.nn: book/results/speed.json (ten minutes)
+	$(BIN)/python benchmarks/speed.py
 
 clean:  ## remove the site and caches; the environment and the checkpoints of experiments stay
 	rm -rf _build/html _build/.doctrees _build/jupyter_execute .pytest_cache .ruff_cache .hypothesis

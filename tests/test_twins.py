@@ -1,6 +1,7 @@
 """The promise of the book: every model is the same function twice, with the same gradients."""
 
 import inspect
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -244,6 +245,22 @@ def test_one_module_runs_many_times_before_the_first_backward():
         _, dh = cell.backward(dh, cache)
     for p, q in zip(cell.parameters(), theirs.parameters(), strict=True):
         assert error(p.grad, q.grad) < GRADIENT_TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU"])
+def test_inference_needs_less_memory_than_training(name):
+    layer = getattr(scratch, name)(8, 32, num_layers=2, rng=0)
+    x = np.zeros((400, 16, 8), np.float32)
+
+    def peak(run):
+        tracemalloc.start()
+        try:
+            run(x)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(layer) < 0.6 * peak(layer.forward)
 
 
 LOSSES = {

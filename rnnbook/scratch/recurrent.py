@@ -138,7 +138,7 @@ class Recurrent(Module):
                 outputs.append(out[flip] * ragged.valid if ragged else out[flip])
                 for part, value in zip(final, end, strict=True):
                     part[k] = value
-                caches.append(cache)
+                caches.append(cache if keep else None)
             y = np.concatenate(outputs, axis=2) if self.bidirectional else outputs[0]
             caches.append(mask)
         return *self._leave(y, final, ragged), (ragged, caches)
@@ -171,14 +171,14 @@ class Recurrent(Module):
         for layer in reversed(range(self.num_layers)):
             mask = caches.pop()
             dys = np.split(dy, self.directions, axis=2)
-            dx = 0
+            dx = None
             for flip, k in reversed(self._directions(layer)):
                 end = tuple(part[k].copy() for part in dstate)
                 alive = ragged.alive[flip] if ragged else None
                 dpart, start = self._unroll_backward(
                     self.cells[k], dys.pop()[flip], end, alive, caches.pop()
                 )
-                dx = dx + dpart[flip]
+                dx = dpart[flip] if dx is None else dx + dpart[flip]
                 for part, value in zip(dstate0, start, strict=True):
                     part[k] = value
             dy = self.dropout.backward(dx, mask)

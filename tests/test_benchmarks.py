@@ -1,0 +1,46 @@
+"""The benchmark runs and reports what the book reads; how fast anything is, no test says."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROW = {
+    "layer", "size", "mode", "ratio", "ratio_range",
+    "scratch_ms", "torch_ms", "scratch_gflops", "torch_gflops",
+    "scratch_share_of_peak", "torch_share_of_peak", "scratch_peak_mb", "torch_peak_mb",
+}  # fmt: skip
+
+
+def check_results(results):
+    modes = {(row["layer"], row["mode"]) for row in results["rows"]}
+    assert modes == {(k, m) for k in ("RNN", "GRU", "LSTM") for m in ("forward", "training")}
+    for row in results["rows"]:
+        assert set(row) == ROW
+        low, high = row["ratio_range"]
+        assert 0 < low <= row["ratio"] <= high
+        assert 0 < row["scratch_share_of_peak"] < 1
+    for mode in ("forward", "training"):
+        assert set(results["geomean"][mode]) == {"RNN", "GRU", "LSTM", "all"}
+    assert {point["layer"] for point in results["growth"]} == {"RNN", "GRU", "LSTM"}
+    assert results["machine"]["processor"] and results["threads"] >= 1
+
+
+def test_a_quick_run_measures_every_layer_and_mode(tmp_path):
+    path = tmp_path / "speed.json"
+    command = [sys.executable, ROOT / "benchmarks" / "speed.py", "--quick", "--results", path]
+    subprocess.run(command, check=True, capture_output=True)
+    results = json.loads(path.read_text())
+    check_results(results)
+    first = results["rows"][0]
+    assert first["ratio"] == pytest.approx(first["scratch_ms"] / first["torch_ms"], rel=1e-2)
+
+
+def test_the_committed_results_are_whole():
+    results = json.loads((ROOT / "book" / "results" / "speed.json").read_text(encoding="utf-8"))
+    check_results(results)
+    assert len(results["rows"]) == 36 and results["rounds"] >= 3
+    assert {point["vary"] for point in results["growth"]} == {"T", "N", "H"}
