@@ -53,8 +53,8 @@ PROTOCOL = [
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=0.5, help="for each mode and process")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1.0, help="for each mode and process")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--quick", action="store_true", help="tiny sizes, one round")
     parser.add_argument("--side", nargs=3, metavar=("WHO", "LAYER", "T,N,D,H"), help="one process")
@@ -171,7 +171,7 @@ def inputs(size):
 def best(call, seconds):
     """Seconds of the fastest of many calls."""
     times, end = [], time.perf_counter() + seconds
-    while len(times) < 3 or time.perf_counter() < end:
+    while len(times) < 5 or time.perf_counter() < end:
         start = time.perf_counter()
         call()
         times.append(time.perf_counter() - start)

@@ -128,7 +128,7 @@ class Report:
             skipped = "not checked" in self.verdicts.values()
             lines.append("What was checked is right." if skipped else "All of it is right.")
         for number, text in enumerate(self.diagnosis, 1):
-            lines += textwrap.wrap(f"{number}. {text}", 90, subsequent_indent="   ")
+            lines += textwrap.wrap(f"{number}. {text}", 76, subsequent_indent="   ")
         return "\n".join(lines)
 
     def enter(self, label, mine, ours):

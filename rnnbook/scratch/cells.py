@@ -125,17 +125,22 @@ class GatedCell(Cell):
         super().__init__(input_size, hidden_size, bias, dtype=dtype, rng=rng)
         self.half = np.array(0.5, self.dtype)  # NumPy is faster with it than with a Python number
 
-    def by_gate(self, weight):
-        """A copy of an array ``(G*H, ...)`` as ``(G, ..., H)``: in order, sigmoids halved."""
-        blocks = weight.reshape(self.gates, self.hidden_size, -1)[self.order]
+    def by_gate(self, *weights):
+        """Arrays ``(G*H, ...)`` side by side as ``(G, ..., H)``: in order, sigmoids halved."""
+        rows = np.concatenate([weight.reshape(len(weight), -1) for weight in weights], axis=1)
+        blocks = rows.reshape(self.gates, self.hidden_size, -1)[self.order]
         blocks[: self.sigmoids] *= 0.5
         return blocks.swapaxes(1, 2)
 
-    def project(self, x, weight_ih, bias):
-        """W_ih x + bias by gate: what the input adds, for one step or for many at once."""
-        a_x = np.matmul(x.reshape(-1, self.input_size), weight_ih)
-        if bias is not None:
-            a_x += bias
+    def project(self, x, weight_ih):
+        """W_ih x + bias by gate: what the input adds, for one step or for many at once.
+
+        The bias is the last row of ``weight_ih (G, D+1, H)``, and reads a column of ones.
+        """
+        rows = x.reshape(-1, self.input_size)
+        if self.bias_ih is not None:
+            rows = np.concatenate([rows, np.ones((len(rows), 1), self.dtype)], axis=1)
+        a_x = np.matmul(rows, weight_ih)
         return a_x.reshape(self.gates, *x.shape[:-1], -1)  # (G, ..., H)
 
 
@@ -167,12 +172,11 @@ class LSTMCell(GatedCell):
     gates, sigmoids, order = 4, 3, [3, 0, 1, 2]  # o i f g
 
     def weights(self):
-        """W_ih ``(4, D, H)``, W_hh ``(4, H, H)`` and the sum of the biases, by gate."""
-        weight_ih = self.by_gate(self.weight_ih.data)
+        """W_ih, with the sum of the biases, ``(4, D+1, H)`` and W_hh ``(4, H, H)``, by gate."""
         weight_hh = np.ascontiguousarray(self.by_gate(self.weight_hh.data))
         if self.bias_ih is None:
-            return weight_ih, weight_hh, None
-        return weight_ih, weight_hh, self.by_gate(self.bias_ih.data + self.bias_hh.data)
+            return self.by_gate(self.weight_ih.data), weight_hh
+        return self.by_gate(self.weight_ih.data, self.bias_ih.data + self.bias_hh.data), weight_hh
 
     @staticmethod
     def step(a_x, h, c, h_new, c_new, gates, tanh_c, weight, half):
@@ -222,10 +226,10 @@ class LSTMCell(GatedCell):
         h, c = (None, None) if state is None else state
         h = initial_state("h", x, h, self.input_size, self.hidden_size, self.dtype)
         c = initial_state("c", x, c, self.input_size, self.hidden_size, self.dtype)
-        weight_ih, weight_hh, bias = self.weights()
+        weight_ih, weight_hh = self.weights()
         h_new, c_new, tanh_c = (np.empty_like(h) for _ in range(3))
         gates = np.empty((4, *h.shape), self.dtype)
-        a_x = self.project(x, weight_ih, bias)
+        a_x = self.project(x, weight_ih)
         self.step(a_x, h, c, h_new, c_new, gates, tanh_c, weight_hh, self.half)
         return (h_new, c_new), (x, h, c, gates, tanh_c, h_new)
 
@@ -285,26 +289,25 @@ class GRUCell(GatedCell):
         self.reset_after = reset_after
 
     def weights(self):
-        """W_ih ``(3, D, H)``, W_hh ``(3, H, H)`` and two biases, by gate.
+        """W_ih, with biases, ``(3, D+1, H)`` and W_hh ``(3, H, H)`` by gate; and b_hn.
 
-        The first bias belongs to the projected input; the second, b_hn ``(H,)``, stands with
-        W_hn h inside the product with r, and is None where the reset comes before.
+        Where the reset comes after, b_hn ``(H,)`` stands with W_hn h inside the product with r;
+        where it comes before, b_hn is None and with the other biases.
         """
-        weight_ih = self.by_gate(self.weight_ih.data)
         weight_hh = np.ascontiguousarray(self.by_gate(self.weight_hh.data))
         if self.bias_ih is None:
-            return weight_ih, weight_hh, None, None
-        if not self.reset_after:
-            return weight_ih, weight_hh, self.by_gate(self.bias_ih.data + self.bias_hh.data), None
-        bias, rz = self.bias_ih.data.copy(), slice(2 * self.hidden_size)
-        bias[rz] += self.bias_hh.data[rz]
-        return weight_ih, weight_hh, self.by_gate(bias), self.bias_hh.data[rz.stop :]
+            return self.by_gate(self.weight_ih.data), weight_hh, None
+        bias, bias_hn = self.bias_ih.data + self.bias_hh.data, None
+        if self.reset_after:
+            n = slice(2 * self.hidden_size, None)
+            bias[n], bias_hn = self.bias_ih.data[n], self.bias_hh.data[n]
+        return self.by_gate(self.weight_ih.data, bias), weight_hh, bias_hn
 
     @staticmethod
-    def step(a_x, h, h_new, gates, a_hn, weight, half, bias_n):
+    def step(a_x, h, h_new, gates, a_hn, weight, half, bias_hn):
         """One step, the reset after the product: fill in h', gates ``(3, N, H)``, W_hn h + b_hn."""
         np.matmul(h, weight, out=gates)
-        a_hn[...] = gates[2] if bias_n is None else gates[2] + bias_n
+        np.add(gates[2], 0 if bias_hn is None else bias_hn, out=a_hn)
         sigmoids = gates[:2]
         sigmoids += a_x[:2]
         np.tanh(sigmoids, out=sigmoids)
@@ -397,12 +400,12 @@ class GRUCell(GatedCell):
     def forward(self, x, h=None):
         """Map ``x (N, D)`` and ``h (N, H)`` (zeros if None) to ``(h' (N, H), cache)``."""
         h = initial_state("h", x, h, self.input_size, self.hidden_size, self.dtype)
-        weight_ih, weight_hh, bias, bias_n = self.weights()
-        a_x = self.project(x, weight_ih, bias)
+        weight_ih, weight_hh, bias_hn = self.weights()
+        a_x = self.project(x, weight_ih)
         h_new, kept = np.empty_like(h), np.empty_like(h)  # kept: W_hn h + b_hn, or r * h
         gates = np.empty((3, *h.shape), self.dtype)
         if self.reset_after:
-            self.step(a_x, h, h_new, gates, kept, weight_hh, self.half, bias_n)
+            self.step(a_x, h, h_new, gates, kept, weight_hh, self.half, bias_hn)
         else:
             self.step_reset_before(a_x, h, h_new, gates, kept, weight_hh, self.half)
         return h_new, (x, h, gates, kept)

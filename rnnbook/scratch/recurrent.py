@@ -341,14 +341,14 @@ class LSTM(Recurrent):
 
     def _unroll(self, cell, x, state, alive, keep):
         time = len(x)
-        weight_ih, weight_hh, bias = cell.weights()
+        weight_ih, weight_hh = cell.weights()
         h = over_time(alive, state[0], time)  # h[t] enters step t, h[t+1] leaves it
         c = over_time(alive, state[1], time, keep)
         (batch, size), dtype = h[0].shape, h.dtype
         gates = room(alive, time, (4, batch, size), dtype, keep)
         tanh_c = room(alive, time, (batch, size), dtype, keep)
         for block in blocks(time, gates[0].size):
-            a_x = cell.project(x[block], weight_ih, bias).swapaxes(0, 1)  # (steps, 4, N, H)
+            a_x = cell.project(x[block], weight_ih).swapaxes(0, 1)  # (steps, 4, N, H)
             given = a_x, h[:-1][block], c[:-1][block]
             filled = h[1:][block], c[1:][block], gates[block], tanh_c[block]
             for views in steps(alive, block, *given, *filled):
@@ -415,17 +415,17 @@ class GRU(Recurrent):
 
     def _unroll(self, cell, x, state, alive, keep):
         time = len(x)
-        weight_ih, weight_hh, bias, bias_n = cell.weights()
+        weight_ih, weight_hh, bias_hn = cell.weights()
         h = over_time(alive, state[0], time)  # h[t] enters step t, h[t+1] leaves it
         (batch, size), dtype = h[0].shape, h.dtype
         gates = room(alive, time, (3, batch, size), dtype, keep)
         kept = room(alive, time, (batch, size), dtype, keep)  # W_hn h + b_hn, or r * h
         for block in blocks(time, gates[0].size):
-            a_x = cell.project(x[block], weight_ih, bias).swapaxes(0, 1)  # (steps, 3, N, H)
+            a_x = cell.project(x[block], weight_ih).swapaxes(0, 1)  # (steps, 3, N, H)
             given = a_x, h[:-1][block], h[1:][block], gates[block], kept[block]
             for views in steps(alive, block, *given):
                 if self.reset_after:
-                    cell.step(*views, weight_hh, cell.half, bias_n)
+                    cell.step(*views, weight_hh, cell.half, bias_hn)
                 else:
                     cell.step_reset_before(*views, weight_hh, cell.half)
         carry(alive, h)
