@@ -547,7 +547,7 @@ def traces(panels, marks=None, *, xlabel, colors=None):
 
 
 def scaling(panels):
-    """Draw how measures grow, both axes logarithmic, each with a dotted line of proportional growth.
+    """Draw how measures grow, on logarithmic axes; a dotted line is growth in proportion.
 
     Parameters
     ----------
@@ -569,6 +569,7 @@ def scaling(panels):
         handles = all_axes[0, 0].get_legend_handles_labels()
         figure.legend(*handles, loc="outside upper center", ncols=4)
         return figure
+
 
 def rows_of_points(panels, *, xlabel):
     """Draw every run as a point: a row for each thing compared, panels side by side.
@@ -626,6 +627,70 @@ def every_run(panels, *, xlabel):
                         axes.plot(end, values[end - 1], "x", color=color, markersize=9, mew=2)
             axes.set_yscale("log")
             axes.set(xlabel=xlabel, ylabel=ylabel)
+        legend = all_axes[0, 0].get_legend_handles_labels()
+        figure.legend(*legend, loc="outside upper center", ncols=4)
+        return figure
+
+
+def yes_no(panels, *, xlabel, ylabel, border=None):
+    """Draw tables of yes (blue) and no (white) side by side, both axes counted from 1.
+
+    Parameters
+    ----------
+    panels : dict of str to ndarray of bool, (rows, columns)
+        Title of each panel to its table.
+    xlabel, ylabel : str
+        Of the columns and of the rows.
+    border : int, optional
+        The number of the last row and column before a dashed line, such as the last valid step.
+    """
+    with mpl.rc_context(STYLE):
+        count = len(panels)
+        figure, all_axes = new_figure(0.6 + 3 * count, 3.3, 1, count, squeeze=False)
+        for axes, (title, table) in zip(all_axes[0], panels.items(), strict=True):
+            rows, columns = np.shape(table)
+            axes.imshow(
+                table, cmap="Blues", vmin=0, vmax=1.4, extent=(0.5, columns + 0.5, rows + 0.5, 0.5)
+            )
+            for line in () if border is None else (axes.axvline, axes.axhline):
+                line(border + 0.5, color=COLORS["orange"], linestyle="--")
+            axes.set_xticks(range(1, columns + 1))
+            axes.set_yticks(range(1, rows + 1))
+            axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
+            axes.grid(False)
+        return figure
+
+
+def against_length(panels, *, xlabel, references=None):
+    """Draw every run as a point over the length of its task, and lines through the means.
+
+    Parameters
+    ----------
+    panels : dict of str to dict of str to dict of int to sequence of float
+        Label of each panel's vertical axis to the runs at each length, by legend entry. Points of
+        different entries stand beside each other.
+    xlabel : str
+        With units; common to all panels.
+    references : dict of str to float, optional
+        The height of a dotted line in a panel, such as a model that remembers nothing.
+    """
+    with mpl.rc_context(STYLE):
+        figure, all_axes = new_figure(7.2, 3.4, 1, len(panels), squeeze=False)
+        for axes, (ylabel, lines) in zip(all_axes[0], panels.items(), strict=True):
+            for k, (name, runs) in enumerate(lines.items()):
+                beside = 1.05 ** (k - (len(lines) - 1) / 2)  # the axis is logarithmic
+                places = [length * beside for length in runs]
+                means = [np.mean(values) for values in runs.values()]
+                (line,) = axes.plot(places, means, label=name)
+                points = [(p, v) for p, vs in zip(places, runs.values(), strict=True) for v in vs]
+                look = {"color": line.get_color(), "alpha": 0.6, "markersize": 6}
+                axes.plot(*np.array(points).T, "os^D"[k % 4], **look)
+            if references:
+                axes.axhline(references[ylabel], color=COLORS["grey"], linestyle=":")
+            lengths = sorted({length for runs in lines.values() for length in runs})
+            axes.set(xscale="log", xlabel=xlabel, ylabel=ylabel)
+            axes.set_xticks(lengths, [f"{length:g}" for length in lengths])
+            axes.minorticks_off()
         legend = all_axes[0, 0].get_legend_handles_labels()
         figure.legend(*legend, loc="outside upper center", ncols=4)
         return figure

@@ -26,6 +26,9 @@ FIGURES = {
     "grouped_points": lambda: plots.grouped_points({"g": {"a": [1, 2]}}, ylabel="accuracy"),
     "histogram": lambda: plots.histogram([1, 2, 2], bins=[0, 1, 2, 3], xlabel="x", ylabel="n"),
     "paired_curves": lambda: plots.paired_curves({"a": {"x": [1, 2], "y": [2, 1]}}, **LABELS),
+    "scaling": lambda: plots.scaling(
+        {"ms": pd.DataFrame({"a": [1, 2]}, pd.Index([1, 2], name="T"))}
+    ),
     "growth": lambda: plots.growth({"p": {"a": np.array([[1, 10.0]] * 3), "b": [2, 4]}}, **LABELS),
     "rows_of_points": lambda: plots.rows_of_points(
         {"p": {"a": {"x": [1, 2], "y": []}, "b": {"x": [3], "y": [4]}}}, xlabel="share"
@@ -35,6 +38,10 @@ FIGURES = {
     "gate_activity": lambda: plots.gate_activity({"f": GATE, "c": 4 * GATE - 2}, 1),
     "saturation": lambda: plots.saturation({"f": saturation(GATE)}),
     "singular_values": lambda: plots.singular_values({"a": LOGS}, reference=("b", [0, -1])),
+    "against_length": lambda: plots.against_length(
+        {"error": {"a": {10: [1, 2], 30: [3]}}}, xlabel="length", references={"error": 2.5}
+    ),
+    "yes_no": lambda: plots.yes_no({"p": np.eye(3) > 0}, xlabel="in", ylabel="out", border=2),
     "traces": lambda: plots.traces({"f": {"a": [1, 2]}}, {"write": [0]}, xlabel="step"),
 }
 

@@ -2,6 +2,7 @@
 
 import inspect
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import torch
 
 from rnnbook import pytorch, scratch
 from rnnbook.interop import copy_weights, get_weights
+from rnnbook.scratch import recurrent
+from rnnbook.scratch.recurrent import blocks
 
 from .cases import CASES, LENGTHS, D, H, K, N, T, V, make_inputs
 
@@ -451,3 +454,51 @@ def test_signatures_agree_in_names_order_and_defaults(name):
 def test_both_twins_export_the_same_names():
     only_scratch = {"Module", "Parameter", "gradcheck"}  # torch.nn and torch.autograd have them
     assert set(scratch.__all__) - only_scratch == set(pytorch.__all__)
+
+
+@pytest.mark.parametrize("length", [1, 2, 4])
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize(
+    ("name", "options"), [("RNN", {}), ("LSTM", {}), ("GRU", {}), ("GRU", {"reset_after": False})]
+)
+def test_cutting_time_into_blocks_changes_nothing(name, options, ragged, length, monkeypatch):
+    rng = np.random.default_rng(9)
+    layer = getattr(scratch, name)(D, H, bidirectional=True, **options, dtype=np.float64, rng=0)
+    x, lengths = rng.standard_normal((T, N, D)), LENGTHS if ragged else None
+
+    def run():
+        layer.zero_grad()
+        y, state, cache = layer.forward(x, None, lengths)
+        dx, dstate = layer.backward(np.sin(y), None, cache)
+        return flat([y, state, dx, dstate, layer(x, None, lengths), *grads(layer)])
+
+    whole = run()
+    monkeypatch.setattr(recurrent, "blocks", partial(fixed_blocks, length))
+    for a, b in zip(run(), whole, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
+
+
+def grads(layer):
+    return [parameter.grad.copy() for parameter in layer.parameters()]
+
+
+def fixed_blocks(length, time, batch, width, backwards=False):
+    """As the layers' own, with blocks of ``length`` steps whatever the batch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recurrent, "BLOCK", length * batch * width)
+        patch.setattr(recurrent, "ROWS", 1)
+        cut = blocks(time, batch, width, backwards)
+    assert len(cut) == -(-time // length)
+    return cut
+
+
+@pytest.mark.parametrize("time", [1, 5, 64, 65])
+@pytest.mark.parametrize("batch", [0, 1, 300, 10**6])
+def test_blocks_cover_every_step_once_in_either_direction(time, batch):
+    steps = np.arange(time)
+    forwards = [steps[block] for block in blocks(time, batch, 2000)]
+    backwards = [steps[block] for block in blocks(time, batch, 2000, backwards=True)]
+    np.testing.assert_array_equal(np.concatenate(forwards), steps)
+    np.testing.assert_array_equal(np.concatenate(backwards), steps[::-1])
+    if batch == 10**6:
+        assert len(forwards) == time

@@ -17,7 +17,7 @@ def adding(count, time, rng):
 
     Each step shows a number from U(0, 1) and a marker. The marker is 1 at one step of the first
     half and one step of the second, elsewhere 0. A model that remembers nothing can do no better
-    than :data:`ADDING_BASELINE`, 1/6.
+    than ``ADDING_BASELINE``, 1/6.
 
     Parameters
     ----------

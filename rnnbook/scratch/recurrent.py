@@ -18,6 +18,7 @@ from .layers import Dropout
 from .module import Module
 
 BLOCK = 2**18  # numbers: a megabyte in float32, which a processor's cache holds
+ROWS = 2**10  # of a matrix product that is worth its overhead
 
 # Having freed one array of nearly 32 MB, glibc's malloc keeps what is freed later for reuse; before
 # that, it hands it back to the system and fetches it again, page by page, at every training step.
@@ -276,7 +277,7 @@ class RNN(Recurrent):
         f = NONLINEARITIES[self.nonlinearity].f
         weight = np.ascontiguousarray(cell.weight_hh.data.T)
         h = over_time(alive, state[0], len(x))  # h[t] enters step t, h[t+1] leaves it
-        for block in blocks(len(x), h[0].size):
+        for block in blocks(len(x), *h[0].shape):
             a_x = cell.project(x[block])  # (steps, N, H): a block of steps at once
             for a_t, h_t, h_next in steps(alive, block, a_x, h[:-1][block], h[1:][block]):
                 cell.step(a_t, h_t, h_next, weight, f)
@@ -288,7 +289,7 @@ class RNN(Recurrent):
         (dh,) = dstate
         slope = NONLINEARITIES[self.nonlinearity].slope
         da = room(alive, len(x), dh.shape, dh.dtype)
-        for block in blocks(len(x), dh.size, backwards=True):
+        for block in blocks(len(x), *dh.shape, backwards=True):
             given = dy[block], repeat(dh), slope(h[1:][block]), da[block]
             for dy_t, dh_t, slope_t, da_t in steps(alive, block, *given):
                 dh_t += dy_t
@@ -347,7 +348,7 @@ class LSTM(Recurrent):
         (batch, size), dtype = h[0].shape, h.dtype
         gates = room(alive, time, (4, batch, size), dtype, keep)
         tanh_c = room(alive, time, (batch, size), dtype, keep)
-        for block in blocks(time, gates[0].size):
+        for block in blocks(time, batch, 4 * size):
             a_x = cell.project(x[block], weight_ih).swapaxes(0, 1)  # (steps, 4, N, H)
             given = a_x, h[:-1][block], c[:-1][block]
             filled = h[1:][block], c[1:][block], gates[block], tanh_c[block]
@@ -363,7 +364,7 @@ class LSTM(Recurrent):
         batch, size = dh.shape
         da = room(alive, len(x), (batch, 4 * size), dh.dtype)  # (T, N, 4H)
         by_gate = split(da, 4)
-        for block in blocks(len(x), da[0].size, backwards=True):
+        for block in blocks(len(x), *da[0].shape, backwards=True):
             slopes, slope_c = cell.slopes(gates[block], c[:-1][block], tanh_c[block], h[1:][block])
             given = dy[block], repeat(dh), repeat(dc), f[block], slopes, slope_c
             for dy_t, dh_t, *views in steps(alive, block, *given, da[block], by_gate[block]):
@@ -420,7 +421,7 @@ class GRU(Recurrent):
         (batch, size), dtype = h[0].shape, h.dtype
         gates = room(alive, time, (3, batch, size), dtype, keep)
         kept = room(alive, time, (batch, size), dtype, keep)  # W_hn h + b_hn, or r * h
-        for block in blocks(time, gates[0].size):
+        for block in blocks(time, batch, 3 * size):
             a_x = cell.project(x[block], weight_ih).swapaxes(0, 1)  # (steps, 3, N, H)
             given = a_x, h[:-1][block], h[1:][block], gates[block], kept[block]
             for views in steps(alive, block, *given):
@@ -441,7 +442,7 @@ class GRU(Recurrent):
         da_h = room(alive, len(x), (batch, 3 * size), dh.dtype)  # dL/d(W_hh h + b_hh)
         da_n = room(alive, len(x), (batch, size), dh.dtype)  # dL/d(W_in x + b_in)
         by_gate = split(da_h, 3)
-        for block in blocks(len(x), da_h[0].size, backwards=True):
+        for block in blocks(len(x), *da_h[0].shape, backwards=True):
             slopes, to_in = cell.slopes(gates[block], h[:-1][block], a_hn[block])
             given = dy[block], repeat(dh), z[block], slopes, to_in
             filled = da_h[block], by_gate[block], da_n[block]
@@ -459,7 +460,7 @@ class GRU(Recurrent):
         batch, size = dh.shape
         da = room(alive, len(x), (batch, 3 * size), dh.dtype)
         by_gate = split(da, 3)
-        for block in blocks(len(x), da[0].size, backwards=True):
+        for block in blocks(len(x), *da[0].shape, backwards=True):
             slopes = cell.slopes_reset_before(gates[block], h[:-1][block])
             given = dy[block], repeat(dh), r[block], z[block], slopes, da[block], by_gate[block]
             for dy_t, dh_t, *views in steps(alive, block, *given):
@@ -476,12 +477,14 @@ def widths(input_size, hidden_size, num_layers, bidirectional):
     return [input_size] * directions + [hidden_size * directions] * directions * (num_layers - 1)
 
 
-def blocks(time, size, backwards=False):
-    """Slices that cut ``time`` steps of ``size`` numbers into blocks of at most BLOCK numbers.
+def blocks(time, batch, width, backwards=False):
+    """Slices that cut ``time`` steps, each ``(batch, width)``, into blocks.
 
-    Backwards, the last block comes first and every slice runs from its last step to its first.
+    A block holds BLOCK numbers, or ROWS rows if that is more. Backwards, the last block comes first
+    and every slice runs from its last step to its first.
     """
-    length = max(1, BLOCK // max(size, 1))
+    batch = max(batch, 1)
+    length = max(BLOCK // (batch * width), ROWS // batch, 1)
     starts = range(0, time, length)
     if not backwards:
         return [slice(start, start + length) for start in starts]
