@@ -359,7 +359,7 @@ def gradient_flow(flows, *, title=None):
     Parameters
     ----------
     flows : dict of str to ndarray, (T+1, N)
-        Legend entry to one of what :func:`rnnbook.probe.gradient_flow` returned. Each line is the
+        Legend entry to one of what :func:`~rnnbook.probe.gradient_flow` returned. Each line is the
         geometric mean over the sequences; a gradient that is zero is not drawn.
     title : str, optional
     """
@@ -386,7 +386,7 @@ def gate_activity(gates, sequence=0, *, xticks=None):
     Parameters
     ----------
     gates : dict of str to ndarray, (T, N, H)
-        As :func:`rnnbook.probe.gates` returned them, or some of them.
+        As :func:`~rnnbook.probe.gates` returned them, or some of them.
     sequence : int
         Which of the N.
     xticks : sequence of str, optional
@@ -423,7 +423,7 @@ def saturation(shares):
     Parameters
     ----------
     shares : dict of str to Saturation
-        Title of each panel to what :func:`rnnbook.probe.saturation` returned.
+        Title of each panel to what :func:`~rnnbook.probe.saturation` returned.
     """
     with mpl.rc_context(STYLE):
         columns = len(shares)
@@ -446,7 +446,7 @@ def singular_values(logs, *, title=None, reference=None):
     Parameters
     ----------
     logs : dict of str to ndarray, (T, N, F)
-        Legend entry to what :func:`rnnbook.probe.product_singular_values` returned. Band and line
+        Legend entry to what :func:`~rnnbook.probe.product_singular_values` returned. Band and line
         end where rounding hides the value.
     title : str, optional
     reference : (str, sequence of float (T,)), optional
