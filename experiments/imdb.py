@@ -1,4 +1,6 @@
-"""Train the articles' own models on the IMDB reviews, in both twins, and write down what came out.
+"""Train sentiment classifiers on the IMDB reviews, and write down what came out.
+
+First the articles' own models in both twins, then the ladder of imdb_ladder.py.
 
     OMP_NUM_THREADS=1 python experiments/imdb.py      all runs, one after the other
     python experiments/imdb.py --list                 what is done, begun, waiting
@@ -13,6 +15,7 @@ import sys
 import time
 from typing import NamedTuple
 
+import imdb_ladder
 import numpy as np
 import runs
 
@@ -45,6 +48,7 @@ PROTOCOL = [
     "Seconds are wall-clock time of training and validation on a machine that did other work as "
     "well: upper bounds. cpu_seconds: processor time over all threads; null where a run was "
     "interrupted.",
+    *imdb_ladder.PROTOCOL,
 ]
 TEST_POLICY = "scored once, after training, with what the validation part had chosen"
 
@@ -204,6 +208,7 @@ RUNS = [
     *(Run("004", "scratch", seed, change) for change in ("clip", "keras") for seed in SEEDS),
     *(Run("000", twin, seed) for twin in TWINS for seed in SEEDS),
     *(Run("000", "scratch", seed, change) for change in ("clip", "keras") for seed in SEEDS),
+    *imdb_ladder.LADDER,
 ]
 
 
@@ -211,6 +216,7 @@ class Data:
     """The reviews, split and encoded once."""
 
     def __init__(self, sample=False):
+        self.small, self.texts = sample, None
         if sample:
             whole, self.test = imdb.sample(400, seed=0), imdb.sample(100, seed=1)
         else:
@@ -227,6 +233,11 @@ class Data:
             return TextBatches(ids, part.labels, batch_size)
 
         return tuple(map(encode, (self.train, self.valid, self.test)))
+
+    def ladder(self, cache):
+        """The same reviews as the ladder reads them; ``cache`` holds its vectors and predictions."""
+        self.texts = self.texts or imdb_ladder.Texts(self, cache)
+        return self.texts
 
 
 def build(article, vocab_size, twin, seed, dtype="float32"):

@@ -96,7 +96,7 @@ def _gated():
 
 
 def _models():
-    for pooling in ("last", "mean", "max"):
+    for pooling in ("last", "mean", "max", "mean_max"):
         for kwargs in ({}, {"num_layers": 2, "bidirectional": True}):
             for inputs in (("tokens",), ("tokens", "lengths")):
                 yield Case(

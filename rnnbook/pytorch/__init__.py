@@ -1,6 +1,6 @@
 """The same models on torch.nn: what torch has is torch's own, the rest is built on it."""
 
-from torch.nn import Dropout, Embedding, LayerNorm, Linear
+from torch.nn import Dropout, Dropout1d, Embedding, LayerNorm, Linear
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from torch.nn.utils import clip_grad_norm_ as clip_grad_norm
 from torch.optim import SGD, Adam
@@ -19,6 +19,7 @@ __all__ = [
     "Adam",
     "ConcatCell",
     "Dropout",
+    "Dropout1d",
     "Embedding",
     "GRUCell",
     "JordanCell",

@@ -8,7 +8,7 @@ from rnnbook import expect
 from .recurrent import GRU, LSTM, RNN
 
 LAYERS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
-POOLINGS = ("last", "mean", "max")
+POOLINGS = ("last", "mean", "max", "mean_max")
 
 
 class SequenceClassifier(nn.Module):
@@ -32,7 +32,9 @@ class SequenceClassifier(nn.Module):
         After the embedding, between recurrent layers and before the read-out.
     pooling : str
         What of the last layer's states is read: "last" (the final state of each direction), "mean"
-        or "max" over the valid steps.
+        or "max" over the valid steps, or "mean_max", both side by side.
+    word_dropout : float
+        Probability of dropping a whole word, in training: its vector is zero.
     dtype : torch.dtype
     """
 
@@ -47,6 +49,7 @@ class SequenceClassifier(nn.Module):
         bidirectional=False,
         dropout=0.0,
         pooling="last",
+        word_dropout=0.0,
         *,
         dtype=None,
     ):
@@ -56,6 +59,7 @@ class SequenceClassifier(nn.Module):
         super().__init__()
         self.num_classes, self.pooling = num_classes, pooling
         self.embedding = nn.Embedding(vocab_size, embed_size, padding_idx=0, dtype=dtype)
+        self.word_dropout = nn.Dropout1d(word_dropout)
         self.rnn = LAYERS[cell](
             embed_size,
             hidden_size,
@@ -66,7 +70,8 @@ class SequenceClassifier(nn.Module):
             dtype=dtype,
         )
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(hidden_size * self.rnn.directions, num_classes, dtype=dtype)
+        pooled_size = hidden_size * self.rnn.directions * (2 if pooling == "mean_max" else 1)
+        self.linear = nn.Linear(pooled_size, num_classes, dtype=dtype)
 
     def forward(self, tokens, lengths=None):
         """Score every sequence.
@@ -91,22 +96,29 @@ class SequenceClassifier(nn.Module):
         tokens = torch.as_tensor(tokens)
         expect.shape("tokens", tokens, ("N", "T"))
         expect.ids("tokens", tokens, self.embedding.num_embeddings)
-        x = self.dropout(self.embedding(tokens))  # (N, T, D)
-        y, state = self.rnn(x, None, lengths)  # (N, T, H), (S, N, H)
+        x = self.word_dropout(self.embedding(tokens))  # (N, T, D)
+        return self.forward_vectors(x, lengths)
+
+    def forward_vectors(self, x, lengths=None):
+        """As :meth:`forward`, from the vectors ``x (N, T, D)`` of the tokens."""
+        y, state = self.rnn(self.dropout(x), None, lengths)  # (N, T, H), (S, N, H)
         logits = self.linear(self.dropout(self._pool(y, state, lengths)))  # (N, K)
         return logits[:, 0] if self.num_classes == 1 else logits
 
     def _pool(self, y, state, lengths):
-        """Reduce the states over time to (N, directions * H)."""
+        """Reduce the states over time to what is read."""
         if self.pooling == "last":
             return final_states(self.rnn, state)
         if lengths is None:
             lengths = torch.full((y.shape[0],), y.shape[1])
         lengths = torch.as_tensor(lengths).to(y.device)[:, None]  # (N, 1)
-        if self.pooling == "mean":
-            return y.sum(dim=1) / lengths
-        valid = torch.arange(y.shape[1], device=y.device) < lengths  # (N, T)
-        return torch.where(valid[:, :, None], y, -torch.inf).max(dim=1).values
+        pooled = []
+        if "mean" in self.pooling:
+            pooled.append(y.sum(dim=1) / lengths)
+        if "max" in self.pooling:
+            valid = torch.arange(y.shape[1], device=y.device) < lengths  # (N, T)
+            pooled.append(torch.where(valid[:, :, None], y, -torch.inf).max(dim=1).values)
+        return torch.cat(pooled, dim=1)
 
 
 class SequencePredictor(nn.Module):

@@ -2,7 +2,7 @@
 
 from .cells import GRUCell, LSTMCell, RNNCell
 from .gradcheck import gradcheck
-from .layers import Dropout, Embedding, LayerNorm, Linear
+from .layers import Dropout, Dropout1d, Embedding, LayerNorm, Linear
 from .losses import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from .models import SequenceClassifier, SequencePredictor
 from .module import Module, Parameter
@@ -19,6 +19,7 @@ __all__ = [
     "Adam",
     "ConcatCell",
     "Dropout",
+    "Dropout1d",
     "Embedding",
     "GRUCell",
     "JordanCell",

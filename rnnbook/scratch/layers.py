@@ -1,4 +1,4 @@
-"""Layers without memory: Linear, Embedding, Dropout, LayerNorm."""
+"""Layers without memory: Linear, Embedding, Dropout, Dropout1d, LayerNorm."""
 
 import numpy as np
 
@@ -126,7 +126,7 @@ class Dropout(Module):
         """Return ``(y, cache)`` with ``y`` of the shape of ``x``; in evaluation, ``y`` is ``x``."""
         if not self.training or self.p == 0:
             return x, None
-        keep = (self.rng.random(x.shape, dtype=np.float32) >= self.p).astype(x.dtype)
+        keep = (self.rng.random(self._drawn(x), dtype=np.float32) >= self.p).astype(x.dtype)
         keep /= 1 - self.p
         return x * keep, keep
 
@@ -134,6 +134,30 @@ class Dropout(Module):
         """Return ``dx``: the gradient passes where the entry did."""
         keep = cache
         return dy if keep is None else dy * keep
+
+    def _drawn(self, x):
+        """The shape of what is drawn: one number for each entry."""
+        return x.shape
+
+
+class Dropout1d(Dropout):
+    """As :class:`Dropout`, for whole vectors ``x[..., :]``: of a text (N, T, D), whole words.
+
+    Parameters
+    ----------
+    p : float
+        0 <= p < 1.
+    dtype, rng
+        See :class:`Module`.
+
+    References
+    ----------
+    Gal & Ghahramani (2016), A theoretically grounded application of dropout in recurrent neural
+    networks, drop words by their embeddings.
+    """
+
+    def _drawn(self, x):
+        return *x.shape[:-1], 1
 
 
 class LayerNorm(Module):

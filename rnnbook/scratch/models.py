@@ -4,12 +4,12 @@ import numpy as np
 
 from rnnbook import expect
 
-from .layers import Dropout, Embedding, Linear
+from .layers import Dropout, Dropout1d, Embedding, Linear
 from .module import Module
 from .recurrent import GRU, LSTM, RNN
 
 LAYERS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
-POOLINGS = ("last", "mean", "max")
+POOLINGS = ("last", "mean", "max", "mean_max")
 
 
 class SequenceClassifier(Module):
@@ -33,7 +33,9 @@ class SequenceClassifier(Module):
         After the embedding, between recurrent layers and before the read-out.
     pooling : str
         What of the last layer's states is read: "last" (the final state of each direction), "mean"
-        or "max" over the valid steps.
+        or "max" over the valid steps, or "mean_max", both side by side.
+    word_dropout : float
+        Probability of dropping a whole word, in training: its vector is zero.
     dtype, rng
         See :class:`Module`.
     """
@@ -49,6 +51,7 @@ class SequenceClassifier(Module):
         bidirectional=False,
         dropout=0.0,
         pooling="last",
+        word_dropout=0.0,
         *,
         dtype=np.float32,
         rng=None,
@@ -60,6 +63,7 @@ class SequenceClassifier(Module):
         self.num_classes, self.pooling = num_classes, pooling
         given = {"dtype": dtype, "rng": self.rng}
         self.embedding = Embedding(vocab_size, embed_size, padding_idx=0, **given)
+        self.word_dropout = Dropout1d(word_dropout, **given)
         self.rnn = LAYERS[cell](
             embed_size,
             hidden_size,
@@ -70,7 +74,8 @@ class SequenceClassifier(Module):
             **given,
         )
         self.dropout = Dropout(dropout, **given)
-        self.linear = Linear(hidden_size * self.rnn.directions, num_classes, **given)
+        pooled_size = hidden_size * self.rnn.directions * (2 if pooling == "mean_max" else 1)
+        self.linear = Linear(pooled_size, num_classes, **given)
 
     def forward(self, tokens, lengths=None):
         """Score every sequence.
@@ -96,47 +101,64 @@ class SequenceClassifier(Module):
         expect.shape("tokens", tokens, ("N", "T"))
         expect.ids("tokens", tokens, self.embedding.num_embeddings)
         x, embedding_cache = self.embedding.forward(tokens)  # (N, T, D)
+        x, word_mask = self.word_dropout.forward(x)
+        logits, cache = self.forward_vectors(x, lengths)
+        return logits, (embedding_cache, word_mask, cache)
+
+    def backward(self, dlogits, cache):
+        """Map ``dlogits``, in the shape of the logits, to every parameter's gradient."""
+        embedding_cache, word_mask, cache = cache
+        dx = self.backward_vectors(dlogits, cache)
+        self.embedding.backward(self.word_dropout.backward(dx, word_mask), embedding_cache)
+
+    def forward_vectors(self, x, lengths=None):
+        """As :meth:`forward`, from the vectors ``x (N, T, D)`` of the tokens."""
         x, input_mask = self.dropout.forward(x)
         y, state, rnn_cache = self.rnn.forward(x, None, lengths)  # (N, T, H), (S, N, H)
         pooled, pool_cache = self._pool(y, state, lengths)
         pooled, pooled_mask = self.dropout.forward(pooled)
         logits, linear_cache = self.linear.forward(pooled)  # (N, K)
-        masks = input_mask, pooled_mask
-        cache = embedding_cache, rnn_cache, pool_cache, linear_cache, masks
+        cache = input_mask, rnn_cache, pool_cache, pooled_mask, linear_cache
         return (logits[:, 0] if self.num_classes == 1 else logits), cache
 
-    def backward(self, dlogits, cache):
-        """Map ``dlogits``, in the shape of the logits, to every parameter's gradient."""
-        embedding_cache, rnn_cache, pool_cache, linear_cache, (input_mask, pooled_mask) = cache
+    def backward_vectors(self, dlogits, cache):
+        """Map ``dlogits`` to ``dx (N, T, D)``; add to every gradient but that of the embedding."""
+        input_mask, rnn_cache, pool_cache, pooled_mask, linear_cache = cache
         dpooled = self.linear.backward(dlogits.reshape(-1, self.num_classes), linear_cache)
         dpooled = self.dropout.backward(dpooled, pooled_mask)
         dy, dstate = self._pool_backward(dpooled, pool_cache)
         dx, _ = self.rnn.backward(dy, dstate, rnn_cache)
-        self.embedding.backward(self.dropout.backward(dx, input_mask), embedding_cache)
+        return self.dropout.backward(dx, input_mask)
 
     def _pool(self, y, state, lengths):
-        """Reduce the states over time to (N, directions * H); return it and a cache."""
+        """Reduce the states over time to what is read; return it and a cache."""
         if self.pooling == "last":
             return final_states(self.rnn, state), (y.shape, state)
         if lengths is None:
             lengths = np.full(y.shape[0], y.shape[1])
-        lengths = np.asarray(lengths, dtype=y.dtype)[:, None]  # (N, 1)
-        if self.pooling == "mean":
-            return y.sum(axis=1) / lengths, (y.shape, lengths)
-        valid = np.arange(y.shape[1]) < lengths  # (N, T)
-        peak = np.where(valid[:, :, None], y, -np.inf).argmax(axis=1, keepdims=True)
-        return np.take_along_axis(y, peak, axis=1)[:, 0], (y.shape, peak)
+        lengths = np.asarray(lengths)[:, None]  # (N, 1)
+        pooled, peak = [], None
+        if "mean" in self.pooling:
+            pooled.append(y.sum(axis=1) / lengths.astype(y.dtype))
+        if "max" in self.pooling:
+            valid = np.arange(y.shape[1]) < lengths  # (N, T)
+            peak = np.where(valid[:, :, None], y, -np.inf).argmax(axis=1, keepdims=True)
+            pooled.append(np.take_along_axis(y, peak, axis=1)[:, 0])
+        return np.concatenate(pooled, axis=1), (y.shape, (lengths, peak))
 
     def _pool_backward(self, dpooled, cache):
         """Spread ``dpooled`` over the states it came from; return (dy, dstate)."""
         shape, of_pooling = cache
-        if self.pooling == "mean":
-            return np.broadcast_to((dpooled / of_pooling)[:, None], shape), None
         dy = np.zeros(shape, dpooled.dtype)
-        if self.pooling == "max":
-            np.put_along_axis(dy, of_pooling, dpooled[:, None], axis=1)
-            return dy, None
-        return dy, final_states_backward(self.rnn, dpooled, of_pooling)
+        if self.pooling == "last":
+            return dy, final_states_backward(self.rnn, dpooled, of_pooling)
+        lengths, peak = of_pooling
+        parts = np.split(dpooled, dpooled.shape[1] // shape[2], axis=1)
+        if "max" in self.pooling:
+            np.put_along_axis(dy, peak, parts.pop()[:, None], axis=1)
+        if "mean" in self.pooling:
+            dy += (parts.pop() / lengths.astype(dy.dtype))[:, None]
+        return dy, None
 
 
 class SequencePredictor(Module):
