@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ SIZES = [  # T, N, D, H
 ]
 BASE = (100, 32, 64, 128)
 GROWTH = {"T": (50, 100, 200, 400, 800), "N": (1, 8, 32, 128), "H": (32, 64, 128, 256, 512)}
+RAGGED = (200, 32, 64, 64)
 QUICK_SIZES, QUICK_BASE, QUICK_GROWTH = [(5, 2, 3, 4)], (5, 2, 3, 4), {"T": (5, 10)}
 
 PROTOCOL = [
@@ -45,6 +47,8 @@ PROTOCOL = [
     "median is given, with the lowest and the highest. Times are medians over the rounds.",
     "Floating-point operations: 2 T N G H (D + H) forward, three times that in training, G the "
     "number of gates. Their share is of the best float32 matrix product of NumPy in any round.",
+    "Ragged: a training step on sequences of lengths from T/2 to T. packed: torch.nn on a packed "
+    "sequence; twin: rnnbook.pytorch; scratch. Medians over the rounds.",
     "Peak memory: how far the first calls raise the highest resident size of a process that has "
     "everything imported and its inputs made.",
 ]
@@ -100,6 +104,7 @@ def run(arguments):
         "peak_gflops": digits(peak),
         "rows": rows,
         "geomean": {mode: geomeans(rows, mode) for mode in ("forward", "training")},
+        "ragged": {layer: ragged(layer, arguments) for layer in GATES},
         "growth": list(growth(arguments)),
     }
     write_atomically(arguments.results, json.dumps(results, indent=1).encode() + b"\n")
@@ -121,7 +126,7 @@ def measure(who, layer, size, seconds, threads):
     """Best time and peak memory of each mode, in the process that this runs in."""
     if who == "peak":
         return {"gflops": peak_gflops(seconds)}
-    modes = (scratch_modes if who == "scratch" else torch_modes)(layer, size, threads)
+    modes = MODES[who](layer, size, threads)
     before, result = peak_memory(), {}
     for name, call in modes.items():
         call()
@@ -162,6 +167,56 @@ def torch_modes(layer, size, threads):
         y.backward(y.detach())
 
     return {"forward": forward, "training": training}
+
+
+def ragged_scratch_modes(layer, size, threads):
+    from rnnbook import scratch
+
+    module, x, lengths = getattr(scratch, layer)(*size[2:], rng=0), inputs(size), lengths_of(size)
+
+    def training():
+        y, _, cache = module.forward(x, None, lengths)
+        module.zero_grad()
+        module.backward(y, None, cache)
+
+    return {"training": training}
+
+
+def ragged_torch_modes(layer, size, threads, packed=False):
+    import torch
+    from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+    from rnnbook import pytorch
+
+    torch.set_num_threads(threads)
+    module = getattr(torch.nn if packed else pytorch, layer)(*size[2:])
+    x, lengths = torch.tensor(inputs(size), requires_grad=True), torch.tensor(lengths_of(size))
+
+    def training():
+        if packed:
+            y, _ = module(pack_padded_sequence(x, lengths, enforce_sorted=False))
+            y, _ = pad_packed_sequence(y)
+        else:
+            y, _ = module(x, None, lengths)
+        module.zero_grad()
+        y.backward(y.detach())
+
+    return {"training": training}
+
+
+MODES = {
+    "scratch": scratch_modes,
+    "torch": torch_modes,
+    "ragged-scratch": ragged_scratch_modes,
+    "ragged-twin": ragged_torch_modes,
+    "ragged-packed": partial(ragged_torch_modes, packed=True),
+}
+
+
+def lengths_of(size):
+    """Lengths from T/2 to T, in no order."""
+    lengths = np.linspace(size[0] // 2, size[0], size[1]).round().astype(np.int64)
+    return np.random.default_rng(0).permutation(lengths)
 
 
 def inputs(size):
@@ -221,6 +276,18 @@ def geomeans(rows, mode):
             for name in (entry["layer"], "all"):
                 ratios.setdefault(name, []).append(entry["ratio"])
     return {name: digits(statistics.geometric_mean(values)) for name, values in ratios.items()}
+
+
+def ragged(layer, arguments):
+    """Milliseconds of a training step on a ragged batch, three ways."""
+    size = QUICK_BASE if arguments.quick else RAGGED
+    ways = ("packed", "twin", "scratch")
+    times = {way: [] for way in ways}
+    for _ in range(arguments.rounds):
+        for way in ways:
+            one = in_process(f"ragged-{way}", layer, size, arguments)
+            times[way].append(one["training"]["ms"])
+    return {"size": size} | {f"{way}_ms": digits(statistics.median(t)) for way, t in times.items()}
 
 
 def growth(arguments):

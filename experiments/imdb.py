@@ -163,6 +163,58 @@ class Twins(NamedTuple):
         }
 
 
+class Whole(NamedTuple):
+    """An LSTM on all 25,000 training reviews, in one twin; from equal weights, over equal batches.
+
+    Nothing is held out: the settings are those of the ladder's runs named lstm, with longer
+    reviews, and as many epochs as were best there.
+    """
+
+    twin: str
+    seed: int
+
+    @property
+    def name(self):
+        return f"whole-{self.twin}-seed{self.seed}"
+
+    def train(self, data, checkpoint, epochs):
+        """Train; test the last epoch. Keep the mean loss of every 25 steps."""
+        texts, settings = data.ladder(checkpoint.parent), imdb_ladder.WHOLE
+        train, valid, test = (texts.batches(part, settings) for part in ("train", "valid", "test"))
+        everything = TextBatches(
+            train.sequences + valid.sequences, np.concatenate([train.labels, valid.labels])
+        )
+        start, optimizer = imdb_ladder.build(settings, texts, self.seed)
+        model = start
+        if self.twin == "scratch":
+            model = imdb_ladder.scratch_twin(settings, texts)
+            set_weights(model, get_weights(start))
+            optimizer = scratch.Adam(model.parameters(), lr=0.001)
+        losses = []
+        resumed, cpu = checkpoint.exists(), time.process_time()
+        history = training.fit(
+            model, everything, optimizer=optimizer, epochs=min(settings.epochs, epochs), clip=1.0,
+            loss=recorded("binary_cross_entropy_with_logits", self.twin, losses), seed=self.seed,
+            checkpoint=checkpoint, progress=sys.stdout.isatty(),
+        )  # fmt: skip
+        cpu = time.process_time() - cpu
+        logits = training.predict(model, test)
+        means = [np.mean(losses[i : i + 25]) for i in range(0, len(losses), 25)]
+        return {
+            "model": "lstm on the whole training part",
+            "twin": self.twin,
+            "seed": self.seed,
+            **settings._asdict(),
+            "examples": len(everything),
+            "epoch_loss": history["loss"].round(6).tolist(),
+            "loss": None if resumed else np.round(means, 4).tolist(),
+            "test_accuracy": round(accuracy(logits, test.labels), 6),
+            "test_policy": TEST_POLICY,
+            "seconds": round(history["seconds"].sum(), 1),
+            "cpu_seconds": None if resumed else round(cpu, 1),
+        }
+
+
 class Bag(NamedTuple):
     """Logistic regression on the counts of the last tokens: a model that knows no order."""
 
@@ -209,6 +261,7 @@ RUNS = [
     *(Run("000", twin, seed) for twin in TWINS for seed in SEEDS),
     *(Run("000", "scratch", seed, change) for change in ("clip", "keras") for seed in SEEDS),
     *imdb_ladder.LADDER,
+    *(Whole(twin, seed) for seed in SEEDS for twin in TWINS),
 ]
 
 
@@ -235,7 +288,7 @@ class Data:
         return tuple(map(encode, (self.train, self.valid, self.test)))
 
     def ladder(self, cache):
-        """The same reviews as the ladder reads them; ``cache`` holds its vectors and predictions."""
+        """The same reviews for the ladder; ``cache`` is for its vectors and predictions."""
         self.texts = self.texts or imdb_ladder.Texts(self, cache)
         return self.texts
 

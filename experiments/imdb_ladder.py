@@ -14,7 +14,7 @@ import numpy as np
 import safetensors.numpy
 from scipy.special import expit
 
-from rnnbook import training
+from rnnbook import scratch, training
 from rnnbook.data import imdb
 from rnnbook.data.text import TextBatches, Vocab
 from rnnbook.files import write_atomically
@@ -25,11 +25,12 @@ PROTOCOL = [
     "Runs whose model is ladder: the same 20,000 reviews to train on and 5,000 to choose by. One "
     "logit and the binary cross entropy, Adam with learning rate 0.001, batches of 32, gradient "
     "norm at most 1; at most the epochs given, stopped after two without a better validation "
-    "accuracy, weights of the best epoch. Seeds 0, 1, 2 set initial weights, order and dropout. The "
-    "test part is scored once a run, after training.",
-    "vectors: the embedding starts from Word2Vec vectors (skip-gram, window 5, 5 negative samples), "
-    "learned with gensim from the text of the 20,000 training and the 50,000 unlabelled reviews; "
-    "no validation and no test text. They are scaled to standard deviation 1, and trained on.",
+    "accuracy, weights of the best epoch. Seeds 0, 1, 2 set initial weights, order and dropout. "
+    "The test part is scored once a run, after training.",
+    "vectors: the embedding starts from Word2Vec vectors (skip-gram, window 5, 5 negative "
+    "samples), learned with gensim from the text of the 20,000 training and the 50,000 "
+    "unlabelled reviews; no validation and no test text. They are scaled to standard deviation 1, "
+    "and trained on.",
     "teacher: the 50,000 unlabelled reviews join the training part, with the probability that the "
     "named runs give them on average as their label.",
     "Runs whose model is n-grams: logistic regression on the presence of n-grams of 1 to 3 tokens, "
@@ -63,10 +64,9 @@ LSTM = Settings()
 BOTH = LSTM._replace(bidirectional=True)
 VECTORS = BOTH._replace(dropout=0.5, vectors=True, embed_size=100)
 LONG = VECTORS._replace(max_length=400)
-WIDE = LONG._replace(hidden_size=128, word_dropout=0.2)
-STUDENT = WIDE._replace(
-    teacher=("wide-seed0", "wide-seed1", "wide-seed2", "ngrams"), dropout=0.3, epochs=4
-)
+TEACHERS = ("long-seed0", "long-seed1", "long-seed2", "ngrams")
+STUDENT = LONG._replace(hidden_size=96, dropout=0.3, word_dropout=0.2, teacher=TEACHERS, epochs=4)
+WHOLE = LSTM._replace(max_length=400, epochs=4)
 RUNGS = {
     "rnn-last": Settings(cell="rnn", pooling="last"),
     "rnn-mean": Settings(cell="rnn", pooling="mean"),
@@ -83,7 +83,6 @@ RUNGS = {
     "word-dropout": BOTH._replace(dropout=0.5, word_dropout=0.2),
     "vectors": VECTORS,
     "long": LONG,
-    "wide": WIDE,
     "student": STUDENT,
 }
 SEEDS = (0, 1, 2)
@@ -206,8 +205,8 @@ LADDER = [
     *(Rung(rung, seed) for rung in RUNGS if rung != "student" for seed in SEEDS),
     Ngrams(),
     *(Rung("student", seed) for seed in SEEDS),
-    Ensemble("ensemble-wide", STUDENT.teacher[:3]),
-    Ensemble("ensemble-wide-ngrams", STUDENT.teacher),
+    Ensemble("ensemble-long", TEACHERS[:3]),
+    Ensemble("ensemble-long-ngrams", TEACHERS),
     *(Ensemble(f"{student}-ngrams", (student, "ngrams")) for student in STUDENTS),
     Ensemble("ensemble-students", STUDENTS),
     Ensemble("ensemble-students-ngrams", (*STUDENTS, "ngrams")),
@@ -286,7 +285,8 @@ class Texts:
                 for ids in self.ids(part, self.large_vocab)
             ]
             model = Word2Vec(reviews, vector_size=100, window=5, min_count=1, sg=1, negative=5,
-                             sample=1e-4, epochs=1 if self.small else 4, seed=0, workers=1)  # fmt: skip
+                             sample=1e-4, epochs=1 if self.small else 4, seed=0,
+                             workers=1)  # fmt: skip
             table = np.zeros((len(self.large_vocab), 100), np.float32)
             for i, token in enumerate(self.large_vocab.tokens):
                 if i and token in model.wv:  # padding stays zero
@@ -317,15 +317,22 @@ def build(settings, texts, seed):
     from rnnbook import pytorch
 
     torch.manual_seed(seed)
-    s = settings
-    model = pytorch.SequenceClassifier(
-        len(texts.vocab(s)), s.embed_size, s.hidden_size, 1, cell=s.cell, dropout=s.dropout,
-        bidirectional=s.bidirectional, pooling=s.pooling, word_dropout=s.word_dropout,
-    )  # fmt: skip
-    if s.vectors:
+    model = pytorch.SequenceClassifier(**arguments(settings, texts))
+    if settings.vectors:
         set_weights(model, get_weights(model) | {"embedding.weight": texts.vectors})
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.001, weight_decay=s.weight_decay)
-    return model, optimizer
+    decay = settings.weight_decay
+    return model, torch.optim.Adam(model.parameters(), lr=0.001, weight_decay=decay)
+
+
+def arguments(settings, texts):
+    """Those of a SequenceClassifier."""
+    names = ("embed_size", "hidden_size", "cell", "bidirectional", "dropout", "pooling")
+    chosen = {name: getattr(settings, name) for name in (*names, "word_dropout")}
+    return {"vocab_size": len(texts.vocab(settings)), "num_classes": 1, **chosen}
+
+
+def scratch_twin(settings, texts):
+    return scratch.SequenceClassifier(**arguments(settings, texts))
 
 
 def shorten(ids, length, keep):

@@ -84,6 +84,20 @@ def ids(name, array, size):
         raise ValueError(f"{name} contains {bad}: expected integers from 0 to {size - 1}")
 
 
+def classes(logits, target):
+    """``target (N,)`` names one class, 0 to K-1, for each row of ``logits (N, K)``."""
+    shape("logits", logits, ("N", "K"))
+    shape("target", target, (len(logits),))
+    integers("target", target)
+    count = logits.shape[1]
+    wrong = target[(target < 0) | (target >= count)]
+    if len(wrong):
+        raise ValueError(
+            f"target contains {int(wrong[0])}: expected integers from 0 to {count - 1}. Number "
+            f"the classes from 0, or build the model with a logit for each of them"
+        )
+
+
 def lengths(value, time, batch):
     """``value (N,)`` holds integers with 1 <= length <= T, one for each sequence."""
     integers("lengths", value)

@@ -3,6 +3,7 @@
 Works on any :class:`rnnbook.scratch.Module` and any ``torch.nn.Module``. Nothing is ever pickled.
 """
 
+import os
 import sys
 
 import numpy as np
@@ -116,12 +117,15 @@ def read_safetensors(path):
     Raises
     ------
     ValueError
-        If the file is not a whole safetensors file.
+        If the file is not a whole safetensors file, or of a dtype that NumPy lacks (bfloat16).
     FileNotFoundError
     """
+    path = os.fspath(path)
     try:
         with safetensors.safe_open(path, framework="np") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return arrays, file.metadata() or {}
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path}: not a whole safetensors file ({error})") from None
+    except TypeError as error:
+        raise ValueError(f"{path}: its numbers are not NumPy's ({error})") from None

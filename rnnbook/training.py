@@ -78,7 +78,7 @@ class ScratchTwin:
     def __init__(self, model, optimizer=None, loss="cross_entropy"):
         self.model, self.optimizer = model, optimizer
         self.loss = getattr(scratch, loss) if isinstance(loss, str) else loss
-        self.every_step = loss == "cross_entropy"  # of (N, T, K) too
+        self.of_classes = loss == "cross_entropy"  # of (N, K), or of every step: (N, T, K)
 
     def parameters(self):
         """Return those of the model and those of the optimizer."""
@@ -106,7 +106,7 @@ class ScratchTwin:
         return loss
 
     def _loss(self, output, target):
-        if not self.every_step or output.ndim < 3:
+        if not self.of_classes or output.ndim < 3:
             return self.loss(output, target)
         loss, doutput = self.loss(*_steps_as_examples(output, target))
         return loss, doutput.reshape(output.shape)
@@ -140,7 +140,7 @@ class TorchTwin:
         self.torch = torch
         self.model, self.optimizer = model, optimizer
         self.loss = getattr(torch.nn.functional, loss) if isinstance(loss, str) else loss
-        self.every_step = loss == "cross_entropy"  # of (N, T, K) too
+        self.of_classes = loss == "cross_entropy"  # of (N, K), or of every step: (N, T, K)
         self.like = next(model.parameters())
 
     def parameters(self):
@@ -172,8 +172,11 @@ class TorchTwin:
 
     def _loss(self, output, target):
         target = self._target(output, target)
-        if self.every_step and output.ndim == 3:
-            output, target = _steps_as_examples(output, target)
+        if self.of_classes:
+            if output.ndim == 3:
+                output, target = _steps_as_examples(output, target)
+            expect.classes(output, target)  # torch itself would leave out class -100
+            target = target.long()
         return self.loss(output, target)
 
     def _target(self, output, target):
@@ -228,6 +231,7 @@ def fit(
     goal=None,
     clip=None,
     checkpoint=None,
+    tag=None,
     seed=0,
     progress=True,
 ):
@@ -261,6 +265,9 @@ def fit(
     checkpoint : path, optional
         A file, rewritten after every epoch. If it exists, training resumes from it, and computes
         what an uninterrupted run would have computed.
+    tag : str, optional
+        Says what is trained, and on what; a checkpoint with another tag is refused. Model and data
+        are yours to keep the same: without a tag, only seed, metric and optimizer are compared.
     seed : int
         Torch's global generator is seeded from it too.
     progress : bool
@@ -276,7 +283,8 @@ def fit(
     Raises
     ------
     ValueError, TypeError
-        If an argument does not fit, or ``checkpoint`` belongs to another run.
+        If an argument does not fit, ``checkpoint`` belongs to another run, or the target of a
+        batch does not fit the output: for "cross_entropy", a class is outside 0 to K-1.
     FloatingPointError
         If the loss is not a finite number: at which step, and what to try. The weights are those
         before that step.
@@ -297,7 +305,7 @@ def fit(
     if not {id(p) for p in optimized} <= {id(p) for p in own}:
         raise ValueError("optimizer holds other parameters: build it on model.parameters()")
 
-    run = _Run(twin, metric, seed, checkpoint)
+    run = _Run(twin, metric, seed, checkpoint, tag)
     while run.epoch < epochs and not run.is_over(patience, goal):
         start = time.perf_counter()
         row = {"loss": _train_epoch(twin, train, seed, run.epoch, clip, progress)}
@@ -419,12 +427,14 @@ def _train_epoch(twin, train, seed, epoch, clip, progress):
 class _Run:
     """What has been reached so far: rows, the best weights, and both in the checkpoint."""
 
-    def __init__(self, twin, metric, seed, checkpoint):
+    def __init__(self, twin, metric, seed, checkpoint, tag=None):
         self.twin, self.checkpoint = twin, checkpoint and Path(checkpoint)
         self.column = "val_loss" if metric == "loss" else f"val_{_metric(metric)[0]}"
         self.sign = -1 if metric == "loss" else 1
         optimizer = type(twin.optimizer).__name__
         self.identity = {"seed": seed, "metric": self.column, "optimizer": optimizer}
+        if tag is not None:
+            self.identity["tag"] = tag
         self.rows, self.best, self.best_weights = [], None, None
         if self.checkpoint and self.checkpoint.exists():
             self._load()

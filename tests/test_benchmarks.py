@@ -26,6 +26,8 @@ def check_results(results):
     for mode in ("forward", "training"):
         assert set(results["geomean"][mode]) == {"RNN", "GRU", "LSTM", "all"}
     assert {point["layer"] for point in results["growth"]} == {"RNN", "GRU", "LSTM"}
+    for layer in ("RNN", "GRU", "LSTM"):
+        assert set(results["ragged"][layer]) == {"size", "packed_ms", "twin_ms", "scratch_ms"}
     assert results["machine"]["processor"] and results["threads"] >= 1
 
 

@@ -113,6 +113,14 @@ def test_twins_start_equal_and_drift_by_rounding_only(experiment, tmp_path):
     assert first[0] == pytest.approx(first[1], abs=2e-6)  # both dtypes start from the same weights
 
 
+def test_the_whole_training_part_is_read_by_both_twins_from_equal_weights(experiment, tmp_path):
+    experiment.main(arguments(tmp_path, "whole-*-seed1"))
+    ours, theirs = runs_in(tmp_path).values()
+    assert {ours["twin"], theirs["twin"]} == {"scratch", "pytorch"}
+    assert ours["examples"] == theirs["examples"] == 400
+    assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-3)
+
+
 def test_bag_of_words_takes_the_penalty_that_validates_best(experiment, tmp_path):
     experiment.main(arguments(tmp_path, "bag-*"))
     runs = json.loads((tmp_path / "results.json").read_text())["runs"]
@@ -135,7 +143,7 @@ def test_keras_start_is_orthogonal_and_leaves_padding_at_zero(experiment):
     assert not drawn["rnn.bias_ih_l0"].any()
 
 
-@pytest.mark.parametrize(("name", "count"), [("imdb", 29), ("memory", 164), ("remedies", 204)])
+@pytest.mark.parametrize(("name", "count"), [("imdb", 91), ("memory", 164), ("remedies", 204)])
 def test_list_names_every_run_and_trains_none(name, count, tmp_path):
     command = [sys.executable, FOLDER / f"{name}.py", "--list", *arguments(tmp_path, "*")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
@@ -161,12 +169,104 @@ def test_every_published_number_has_its_protocol_and_command():
         assert set(run["machine"]) == {"cpu", "cores", "threads", "python", "numpy", "torch"}
         if "test_accuracy" in run:
             assert run["test_policy"].startswith("scored once")
+            correct = run["test_accuracy"] * 25_000
+            assert correct == pytest.approx(round(correct), abs=0.02)
+        if "test_confusion" in run:
             assert sum(map(sum, run["test_confusion"])) == 25_000
             correct = run["test_confusion"][0][0] + run["test_confusion"][1][1]
             assert run["test_accuracy"] == pytest.approx(correct / 25_000)
         if "history" in run:
             scores = [row["val_accuracy"] for row in run["history"]]
-            assert len(scores) == 10 and scores[run["best_epoch"] - 1] == max(scores)
+            assert scores[run["best_epoch"] - 1] == max(scores) == run["val_accuracy"]
+            assert len(scores) <= run["epochs"] if run["model"] == "ladder" else len(scores) == 10
+
+
+def test_every_published_rung_has_the_settings_of_the_script(experiment):
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    for run in results["runs"].values():
+        if run["model"] == "ladder":
+            settings = experiment.imdb_ladder.RUNGS[run["rung"]]._asdict()
+            assert {key: run[key] for key in settings} == json.loads(json.dumps(settings))
+
+
+@pytest.fixture
+def ladder(experiment):
+    return experiment.imdb_ladder
+
+
+@pytest.fixture
+def texts(experiment, tmp_path):
+    return experiment.Data(sample=True).ladder(tmp_path)
+
+
+def test_the_ladder_cuts_reviews_as_the_vocabulary_does(ladder, texts):
+    review = max(texts.parts["train"].texts, key=len)
+    whole = texts.small_vocab.encode(review)
+    for keep in ("head", "tail", "both"):
+        for length in (1, 4, 7, len(whole), 1000):
+            expected = texts.small_vocab.encode(review, length, truncate=keep)
+            assert (ladder.shorten(whole, length, keep) == expected).all()
+
+
+def test_rungs_differ_from_the_rung_below_in_one_idea(ladder):
+    below = {
+        "rnn-mean": "rnn-last", "gru-last": "gru-padding", "lstm-mean": "lstm-last",
+        "lstm": "lstm-mean", "head": "lstm", "both": "lstm", "bidirectional": "lstm",
+        "l2": "bidirectional", "dropout": "bidirectional", "word-dropout": "dropout",
+        "long": "vectors",
+    }  # fmt: skip
+    for rung, base in below.items():
+        pairs = zip(ladder.RUNGS[rung], ladder.RUNGS[base], strict=True)
+        assert sum(a != b for a, b in pairs) == 1, rung
+
+
+def test_vectors_have_the_scale_of_a_random_start_and_leave_padding_at_zero(ladder, texts):
+    vectors = texts.vectors
+    assert vectors.shape == (len(texts.large_vocab), 100)
+    assert vectors[1:].std() == pytest.approx(1, abs=1e-5) and not vectors[0].any()
+    model, _ = ladder.build(ladder.RUNGS["vectors"], texts, seed=0)
+    assert (model.embedding.weight.detach().numpy() == vectors).all()
+
+
+def test_no_validation_and_no_test_text_reaches_vocabularies_or_vectors(experiment, texts):
+    read = " ".join([*texts.parts["train"].texts, *texts.unsup.texts]).lower()
+    assert all(token in read for token in texts.large_vocab.tokens[2:])
+    assert all(token in read for token in texts.small_vocab.tokens[2:])
+
+
+def test_students_learn_the_labels_and_what_their_teachers_say(ladder, texts):
+    count = len(texts.unsup)
+    logits = {"a": [2.0] * count, "b": [0.0] * count}
+    for name, values in logits.items():
+        ladder.keep_predictions(texts.cache, name, texts.kind, {"unsup": values})
+    settings = ladder.RUNGS["student"]._replace(teacher=("a", "b"))
+    batches, own = texts.batches("train", settings), texts.labels("train")
+    assert (batches.labels[: len(own)] == own).all()
+    mean = (1 / (1 + ladder.np.exp(-2)) + 0.5) / 2
+    assert batches.labels[len(own) :] == pytest.approx([mean] * count, rel=1e-6)
+
+
+def test_a_run_whose_teachers_are_missing_is_refused(experiment, tmp_path):
+    with pytest.raises(SystemExit, match="long-seed0, long-seed1, long-seed2, ngrams"):
+        experiment.main(arguments(tmp_path, "student-seed0"))
+
+
+def test_teachers_students_and_ensembles_build_on_each_other(experiment, tmp_path):
+    for only in ("long-seed*", "ngrams", "student-seed0", "ensemble-long*", "student-seed0-*"):
+        assert experiment.main(arguments(tmp_path, only)) > 0
+    runs = runs_in(tmp_path)
+    members = runs["student-seed0-ngrams"]["members"]
+    assert members == ["student-seed0", "ngrams"]
+    assert 0 < runs["student-seed0-ngrams"]["weight_of_ngrams"] < 1
+    assert runs["ensemble-long"]["weight_of_ngrams"] is None
+
+
+def test_n_grams_are_scaled_by_how_much_more_often_praise_has_them(ladder):
+    assert ladder.ngrams(["a", "b", "c"]) == ["a", "b", "c", "a b", "b c", "a b c"]
+    present = ladder.np.array([[1.0, 0], [1, 1], [0, 1]])
+    ratio = ladder.log_count_ratio(present, ladder.np.array([1, 1, 0]))  # counts+1: 3, 2 and 1, 2
+    log = ladder.np.log
+    assert ratio == pytest.approx([log(3 / 5) - log(1 / 3), log(2 / 5) - log(2 / 3)])
 
 
 def test_every_published_result_is_a_run_of_the_script(experiment):

@@ -3,6 +3,6 @@
 Nothing here imports torch: batches are NumPy arrays that both twins take.
 """
 
-from rnnbook.data import fetch, imdb, tasks, text
+from rnnbook.data import fetch, imdb, labels, tasks, text
 
-__all__ = ["fetch", "imdb", "tasks", "text"]
+__all__ = ["fetch", "imdb", "labels", "tasks", "text"]

@@ -3,8 +3,10 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
+from reprlib import repr as short
 
 import numpy as np
 
@@ -13,6 +15,8 @@ from rnnbook.files import write_atomically
 
 PAD, UNK = 0, 1
 SPECIALS = ("<pad>", "<unk>")
+# What a saved model was trained behind. Raise the version when tokenize cuts any text differently.
+TOKENIZER = {"name": "rnnbook.data.text.tokenize", "version": 1}
 
 _BREAK = re.compile(r"<br\s*/?>")
 # A number with a point or comma inside; a Chinese character; a word; a punctuation mark.
@@ -44,6 +48,35 @@ def tokenize(text):
     ["don't", 'miss', 'it', '!', '9.5', 'of', '10', ',', 'really', '.']
     """
     return _TOKEN.findall(_BREAK.sub(" ", text.lower().replace("’", "'")))
+
+
+def list_texts(texts, name="texts"):
+    """Return ``texts`` as a list, once each is known to be a str.
+
+    Parameters
+    ----------
+    texts : list, array or Series of str
+    name : str
+        What messages call them.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    TypeError
+        ``texts`` is a single string, is no list, or holds something else than a str: at which
+        index.
+    """
+    in_a_row = isinstance(texts, Collection) and getattr(texts, "ndim", 1) == 1
+    if isinstance(texts, str) or not in_a_row:
+        raise TypeError(f"{name}={short(texts)}: expected a list of str. Put one text in a list")
+    texts = list(texts)
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"{name}[{i}]={short(text)}: expected a str. Leave it out, or write ''")
+    return texts
 
 
 class Vocab:

@@ -115,18 +115,20 @@ class Recurrent(nn.RNNBase):
     def _unroll(self, x, state, pieces, weights, reverse):
         """One direction of one layer: (T, N, D) and states (N, H) to (T, N, H) and states."""
         time, batch, _ = x.shape
-        outputs = []
-        for start, stop, alive in reversed(pieces) if reverse else pieces:
-            piece, begin = x[start:stop, :alive], tuple(part[:alive] for part in state)
+        longest = pieces[-1][1] if pieces else 0
+        spans = [stop - start for start, stop, _ in pieces]
+        xs = x.split([*spans, time - longest])  # backward of a slice would fill all of x, each time
+        todo, outputs = list(zip(xs, pieces, strict=False)), []
+        for piece, (_, _, alive) in reversed(todo) if reverse else todo:
+            piece, begin = piece[:, :alive], tuple(part[:alive] for part in state)
             y, end = self._piece(piece.flip(0) if reverse else piece, begin, weights)
             y = nn.functional.pad(y.flip(0) if reverse else y, (0, 0, 0, batch - alive))
-            outputs.append(y)  # (stop - start, N, H)
+            outputs.append(y)
             state = tuple(
                 torch.cat([new, old[alive:]]) for new, old in zip(end, state, strict=True)
             )
         if reverse:
             outputs.reverse()
-        longest = pieces[-1][1] if pieces else 0
         return torch.cat([*outputs, x.new_zeros(time - longest, batch, self.hidden_size)]), state
 
     def _piece(self, x, state, weights):
@@ -292,7 +294,7 @@ def check_arguments(input_size, hidden_size, num_layers, dropout):
 
 
 def pieces_of(lengths):
-    """Yield ``(start, stop, alive)``: from step start to stop, alive sequences, no more, no less."""
+    """Yield ``(start, stop, alive)``: from step start to step stop there are alive sequences."""
     start = 0
     for stop in sorted(set(lengths)):
         yield start, stop, sum(length >= stop for length in lengths)

@@ -1,0 +1,349 @@
+"""A text classifier for texts and labels of your own, kept in one file that either twin loads.
+
+Vocabulary, classes and the name of the tokenizer travel with the weights. Nothing is pickled.
+"""
+
+import hashlib
+import json
+from dataclasses import KW_ONLY, dataclass, fields
+from reprlib import repr as short
+
+import numpy as np
+
+from . import expect, scratch, training
+from .data.labels import Classes, hold_out
+from .data.text import SPECIALS, TOKENIZER, TextBatches, Vocab, list_texts
+from .interop import copy_weights, read_safetensors, save_weights, set_weights
+from .scratch.functional import softmax
+from .scratch.models import LAYERS, POOLINGS
+
+FORMAT = {"format": "rnnbook.TextClassifier", "version": 1, "tokenizer": TOKENIZER}
+CHUNK, BATCH = 2048, 64  # texts that prediction holds as ids at once, and passes to the model
+
+
+@dataclass(eq=False, frozen=True)  # a file tells the options that its weights were trained with
+class TextClassifier:
+    """Learn from texts and their labels, and label new texts.
+
+    A SequenceClassifier of either twin, with a softmax over K classes. Both twins start from the
+    same weights.
+
+    Parameters
+    ----------
+    twin : {"pytorch", "scratch"}
+        What trains and predicts; only "pytorch" imports torch.
+    cell, embed_size, hidden_size, num_layers, bidirectional, dropout, pooling, word_dropout
+        As in :class:`rnnbook.scratch.SequenceClassifier`, with other defaults.
+    vocab_size : int
+        V at most: the most frequent tokens of the training texts, and the two specials.
+    min_count : int
+        Rarer tokens become ``<unk>``. At 1 there may be no ``<unk>`` in training, and what unknown
+        words then do to a prediction is left to chance.
+    max_length : int
+        T at most: tokens that are read of a text.
+    truncate : {"both", "head", "tail"}
+        What is read of a longer text, see :meth:`rnnbook.data.text.Vocab.encode`.
+    seed : int
+        Sets the first weights, the held-out part, order and dropout.
+
+    Attributes
+    ----------
+    model : SequenceClassifier
+        ``None`` before :meth:`fit`, as ``vocab`` and ``classes`` are.
+    vocab : rnnbook.data.text.Vocab
+    classes : rnnbook.data.labels.Classes
+        ``classes.labels`` are the K labels, sorted.
+
+    Raises
+    ------
+    ValueError
+        If an argument does not fit.
+    ImportError
+        If ``twin`` is "pytorch" and torch is not installed.
+    """
+
+    twin: str = "pytorch"
+    cell: str = "lstm"
+    _: KW_ONLY
+    vocab_size: int = 20_000
+    embed_size: int = 64
+    hidden_size: int = 64
+    num_layers: int = 1
+    bidirectional: bool = True
+    dropout: float = 0.5
+    pooling: str = "mean_max"
+    word_dropout: float = 0.0
+    min_count: int = 2
+    max_length: int = 400
+    truncate: str = "both"
+    seed: int = 0
+
+    model = vocab = classes = None
+
+    def __post_init__(self):
+        expect.one_of("twin", self.twin, ("pytorch", "scratch"))
+        expect.one_of("cell", self.cell, tuple(LAYERS))
+        expect.one_of("bidirectional", self.bidirectional, (True, False))
+        expect.one_of("pooling", self.pooling, POOLINGS)
+        expect.one_of("truncate", self.truncate, ("both", "head", "tail"))
+        for name in ("embed_size", "hidden_size", "num_layers", "min_count", "max_length"):
+            expect.sizes(**{name: getattr(self, name)})
+        Vocab.build([], self.vocab_size)  # has a lower bound of its own
+        expect.probability("dropout", self.dropout)
+        expect.probability("word_dropout", self.word_dropout)
+        expect.index("seed", self.seed, 2**63)
+        _package(self.twin)
+
+    def fit(
+        self,
+        texts,
+        labels,
+        *,
+        valid=None,
+        valid_fraction=0.1,
+        epochs=5,
+        lr=0.003,
+        batch_size=32,
+        metric="accuracy",
+        patience=None,
+        checkpoint=None,
+        progress=True,
+    ):
+        """Train from the start: Adam, cross entropy, gradient norm at most 1, float32.
+
+        Parameters
+        ----------
+        texts : list of str
+            N texts. One without any token becomes one ``<unk>``.
+        labels : list of str, of int or of bool
+            N labels, all of one kind. Whole floats count as int.
+        valid : (texts, labels), optional
+            Held-out texts that choose the best epoch, with labels of the same classes.
+        valid_fraction : float
+            Without ``valid``: the share of each class that is held out, at least one text of each.
+            With 0 none is, and the weights of the last epoch stay.
+        epochs, batch_size : int
+        lr : float
+            Learning rate.
+        metric : {"accuracy", "loss"}
+            What chooses the best epoch. Take "loss" where few texts are held out.
+        patience, checkpoint, progress
+            As in :func:`rnnbook.training.fit`. A checkpoint of other texts, labels or options is
+            refused; more ``epochs`` continue it.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row an epoch, see :func:`rnnbook.training.fit`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit, there are fewer than two classes, a class is too small to
+            hold one out, or no token is frequent enough. The classifier is as it was before.
+        """
+        expect.sizes(epochs=epochs, batch_size=batch_size)
+        expect.positive("lr", lr)
+        expect.probability("valid_fraction", valid_fraction)
+        expect.one_of("metric", metric, ("accuracy", "loss"))
+        texts, classes = list_texts(texts), Classes(labels)
+        targets = _targets(classes, texts, labels, "labels")  # (N,)
+        if valid is not None:
+            if not isinstance(valid, tuple | list) or len(valid) != 2:
+                raise TypeError(f"valid={short(valid)}: expected a pair (texts, labels)")
+            held_texts = list_texts(valid[0], "valid[0]")
+            valid = held_texts, _targets(classes, held_texts, valid[1], "valid[1]")
+        elif valid_fraction > 0:
+            rest, held = hold_out(classes.decode(targets), valid_fraction, self.seed)
+            valid = [texts[i] for i in held], targets[held]
+            texts, targets = [texts[i] for i in rest], targets[rest]
+        vocab = Vocab.build(texts, self.vocab_size, self.min_count)
+        if len(vocab) == len(SPECIALS):
+            raise ValueError(
+                f"min_count={self.min_count}: no token is so frequent in the {len(texts)} training "
+                f"texts. Pass a lower min_count, or more texts"
+            )
+        train = TextBatches(self._encode(vocab, texts), targets, batch_size)
+        valid = valid and TextBatches(self._encode(vocab, valid[0]), valid[1], batch_size)
+        model = self._build(len(vocab), len(classes))
+        history = training.fit(
+            model,
+            train,
+            valid,
+            optimizer=_package(self.twin).Adam(model.parameters(), lr=lr),
+            epochs=epochs,
+            metric=metric if valid else "loss",
+            patience=patience,
+            clip=1.0,
+            checkpoint=checkpoint,
+            tag=checkpoint and self._tag(vocab, classes, lr, train, valid),
+            seed=self.seed,
+            progress=progress,
+        )
+        vars(self).update(model=model, vocab=vocab, classes=classes)
+        return history
+
+    def predict(self, texts):
+        """Return the most probable label of each text: an array (N,) of str, int64 or bool.
+
+        Parameters and errors are those of :meth:`predict_proba`.
+        """
+        probabilities = self.predict_proba(texts)  # (N, K)
+        return self.classes.decode(probabilities.argmax(axis=1))
+
+    def predict_proba(self, texts):
+        """Return the probability of each class for each text, whatever other texts there are.
+
+        Parameters
+        ----------
+        texts : list of str
+            N texts, or none.
+
+        Returns
+        -------
+        ndarray of float32, (N, K)
+            Rows in the order of ``texts``, columns in the order of ``classes.labels``.
+
+        Raises
+        ------
+        RuntimeError
+            Before :meth:`fit`.
+        TypeError
+            If ``texts`` is not a list of str.
+        """
+        self._expect_model()
+        texts = list_texts(texts)
+        logits = [np.zeros((0, len(self.classes)), np.float32)]
+        for start in range(0, len(texts), CHUNK):
+            ids = self._encode(self.vocab, texts[start : start + CHUNK])
+            order = np.argsort([len(sequence) for sequence in ids], kind="stable")
+            by_length = TextBatches([ids[i] for i in order], order, BATCH)
+            logits.append(training.predict(self.model, by_length)[np.argsort(order)])
+        return softmax(np.concatenate(logits))
+
+    def save(self, path):
+        """Write weights, options, vocabulary and classes to one safetensors file.
+
+        Raises
+        ------
+        RuntimeError
+            Before :meth:`fit`.
+        OSError
+            If the file cannot be written; an older one is untouched.
+        """
+        self._expect_model()
+        parts = {"vocabulary": self.vocab.tokens, "classes": self.classes.labels}
+        content = FORMAT | {"options": self._options()} | parts
+        save_weights(self.model, path, {"rnnbook": json.dumps(content, default=np.generic.item)})
+
+    @classmethod
+    def load(cls, path, twin="pytorch"):
+        """Return the classifier that :meth:`save` wrote, from either twin, in either twin.
+
+        Raises
+        ------
+        FileNotFoundError
+        ValueError
+            If the file is another one or damaged, its parts do not fit each other, or its
+            tokenizer is not ours.
+        """
+        cls(twin)  # so that an error below is the file's
+        arrays, metadata = read_safetensors(path)
+        try:
+            return cls._from_file(twin, arrays, json.loads(metadata.get("rnnbook", "null")))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ValueError(
+                f"path={str(path)!r} is not a whole file of TextClassifier.save: {error}"
+            ) from error
+
+    @classmethod
+    def _from_file(cls, twin, arrays, content):
+        if not isinstance(content, dict):
+            raise ValueError("its header describes no classifier")
+        for name, known in FORMAT.items():
+            if content.get(name) != known:
+                raise ValueError(f"its {name} is {content.get(name)!r}, expected {known!r}")
+        self = cls(twin, **content.get("options"))
+        if self._options() != content["options"]:
+            raise ValueError(f"its options are {content['options']}, expected {self._options()}")
+        vocab = Vocab(list_texts(content.get("vocabulary"), "vocabulary"))
+        classes = Classes(content.get("classes"))
+        if classes.labels != content["classes"]:
+            raise ValueError(f"classes={short(content['classes'])}: expected {classes}")
+        self._expect_weights(arrays, len(vocab))
+        model = self._build(len(vocab), len(classes))
+        set_weights(model, arrays)
+        vars(self).update(model=model, vocab=vocab, classes=classes)
+        return self
+
+    def _expect_weights(self, arrays, rows):
+        """Check a file's weights before a model of the size that its header claims is built."""
+        shape = np.shape(arrays.get("embedding.weight"))
+        if shape != (rows, self.embed_size):
+            raise ValueError(
+                f"embedding.weight has shape {shape}, expected {rows, self.embed_size}: a row for "
+                f"each token of the vocabulary"
+            )
+        if self.hidden_size**2 * self.num_layers > sum(array.size for array in arrays.values()):
+            raise ValueError("it has too few weights for its hidden_size and num_layers")
+        for name, array in arrays.items():
+            if array.dtype != np.float32 or not np.isfinite(array).all():
+                raise ValueError(f"{name} has dtype {array.dtype}: expected finite float32 numbers")
+
+    def _expect_model(self):
+        if self.model is None:
+            raise RuntimeError(
+                "this classifier has not learned yet: call fit(texts, labels), or load a file"
+            )
+
+    def _options(self):
+        """What a file tells of the arguments: all but the twin."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "twin"}
+
+    def _build(self, vocab_size, num_classes):
+        """A model with its first weights, which NumPy draws for both twins."""
+        options = self._options()
+        for name in ("vocab_size", "min_count", "max_length", "truncate", "seed"):
+            del options[name]
+        options |= {"vocab_size": vocab_size, "num_classes": num_classes}
+        model = scratch.SequenceClassifier(**options, rng=self.seed)
+        if self.twin == "scratch":
+            return model
+        import torch
+
+        twin = _package(self.twin).SequenceClassifier(**options, dtype=torch.float32)
+        copy_weights(model, twin)
+        return twin
+
+    def _encode(self, vocab, texts):
+        return [vocab.encode(text, self.max_length, self.truncate) for text in texts]
+
+    def _tag(self, vocab, classes, lr, *parts):
+        """A fingerprint of all that a run depends on, but its number of epochs."""
+        settings = [self.twin, self._options(), vocab.tokens, classes.labels, lr]
+        settings += [[part.batch_size, len(part)] for part in filter(None, parts)]
+        digest = hashlib.sha256(json.dumps(settings, default=np.generic.item).encode())
+        for part in filter(None, parts):
+            for array in (part.lengths, part.labels, *part.sequences):
+                digest.update(array)
+        return digest.hexdigest()
+
+
+def _package(twin):
+    if twin == "scratch":
+        return scratch
+    try:
+        from . import pytorch
+    except ImportError as error:
+        raise ImportError(f"{error}: install torch, or pass twin='scratch'") from error
+    return pytorch
+
+
+def _targets(classes, texts, labels, name):
+    """The number of each text's class, (N,)."""
+    targets = classes.encode(labels, name)
+    if len(targets) != len(texts) or not texts:
+        raise ValueError(
+            f"{name} holds {len(targets)} labels: expected {len(texts) or 'some'}, one for each text"
+        )
+    return targets
