@@ -1,7 +1,8 @@
 """Time the recurrent layers from scratch against those of torch.nn, on the CPU, in float32.
 
     python benchmarks/speed.py             everything, about ten minutes: book/results/speed.json
-    python benchmarks/speed.py --quick     all of it on tiny sizes, to see that it works
+    python benchmarks/speed.py --ragged    batches of unequal lengths: book/results/ragged.json
+    python benchmarks/speed.py --quick     the same on tiny sizes, to see that it works
 
 Each side runs in a process of its own, one after the other, round after round: in one process the
 thread pools of NumPy's BLAS and of torch would disturb each other. Let the machine do nothing else.
@@ -23,7 +24,7 @@ import numpy as np
 
 from rnnbook.files import write_atomically
 
-RESULTS = Path(__file__).resolve().parents[1] / "book" / "results" / "speed.json"
+RESULTS = Path(__file__).resolve().parents[1] / "book" / "results"
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 SIZES = [  # T, N, D, H
     (100, 32, 64, 128),
@@ -47,10 +48,16 @@ PROTOCOL = [
     "median is given, with the lowest and the highest. Times are medians over the rounds.",
     "Floating-point operations: 2 T N G H (D + H) forward, three times that in training, G the "
     "number of gates. Their share is of the best float32 matrix product of NumPy in any round.",
-    "Ragged: a training step on sequences of lengths from T/2 to T. packed: torch.nn on a packed "
-    "sequence; twin: rnnbook.pytorch; scratch. Medians over the rounds.",
     "Peak memory: how far the first calls raise the highest resident size of a process that has "
     "everything imported and its inputs made.",
+]
+
+
+RAGGED_PROTOCOL = [
+    "A training step, as in speed.json, on sequences of all lengths from T/2 to T. packed: "
+    "torch.nn on a packed sequence; twin: rnnbook.pytorch; scratch: rnnbook.scratch; padded: torch.nn on "
+    "the padded array, which computes something else, for it reads padding.",
+    "Each way in a process of its own, in turn; medians over the rounds, in milliseconds.",
 ]
 
 
@@ -59,7 +66,8 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1.0, help="for each mode and process")
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--results", type=Path, help="the file that is written")
+    parser.add_argument("--ragged", action="store_true", help="unequal lengths instead")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, one round")
     parser.add_argument("--side", nargs=3, metavar=("WHO", "LAYER", "T,N,D,H"), help="one process")
     arguments = parser.parse_args()
@@ -70,16 +78,25 @@ def main():
         return
     if arguments.quick:
         arguments.rounds, arguments.seconds = 1, 0.01
-    run(arguments)
+    name, function = ("ragged", run_ragged) if arguments.ragged else ("speed", run)
+    results = function(arguments)
+    path = arguments.results or RESULTS / f"{name}.json"
+    write_atomically(path, json.dumps(results, indent=1).encode() + b"\n")
 
 
-def run(arguments):
-    sizes = QUICK_SIZES if arguments.quick else SIZES
+def load_before(arguments):
+    """The load of this machine; a warning if it is not idle."""
     load = os.getloadavg()[0]
     if load > 0.5 and not arguments.quick:
         print(
             f"The load of this machine is {load:.1f}: what else runs here will show in the times."
         )
+    return load
+
+
+def run(arguments):
+    sizes = QUICK_SIZES if arguments.quick else SIZES
+    load = load_before(arguments)
     measured, peak = {}, 0.0
     for number in range(arguments.rounds):
         peak = max(peak, in_process("peak", "RNN", sizes[0], arguments)["gflops"])
@@ -104,12 +121,25 @@ def run(arguments):
         "peak_gflops": digits(peak),
         "rows": rows,
         "geomean": {mode: geomeans(rows, mode) for mode in ("forward", "training")},
-        "ragged": {layer: ragged(layer, arguments) for layer in GATES},
         "growth": list(growth(arguments)),
     }
-    write_atomically(arguments.results, json.dumps(results, indent=1).encode() + b"\n")
     for mode, means in results["geomean"].items():
         print(mode, means)
+    return results
+
+
+def run_ragged(arguments):
+    load = load_before(arguments)
+    layers = {layer: ragged(layer, arguments) for layer in GATES}
+    return {
+        "command": "python benchmarks/speed.py --ragged",
+        "protocol": RAGGED_PROTOCOL,
+        "machine": {**machine(), "load_before": load},
+        "threads": arguments.threads,
+        "rounds": arguments.rounds,
+        "seconds": arguments.seconds,
+        "layers": layers,
+    }
 
 
 def in_process(who, layer, size, arguments):
@@ -182,34 +212,36 @@ def ragged_scratch_modes(layer, size, threads):
     return {"training": training}
 
 
-def ragged_torch_modes(layer, size, threads, packed=False):
+def ragged_torch_modes(layer, size, threads, way):
     import torch
     from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
     from rnnbook import pytorch
 
     torch.set_num_threads(threads)
-    module = getattr(torch.nn if packed else pytorch, layer)(*size[2:])
+    module = getattr(pytorch if way == "twin" else torch.nn, layer)(*size[2:])
     x, lengths = torch.tensor(inputs(size), requires_grad=True), torch.tensor(lengths_of(size))
 
     def training():
-        if packed:
+        if way == "twin":
+            y, _ = module(x, None, lengths)
+        elif way == "packed":
             y, _ = module(pack_padded_sequence(x, lengths, enforce_sorted=False))
             y, _ = pad_packed_sequence(y)
         else:
-            y, _ = module(x, None, lengths)
+            y, _ = module(x)
         module.zero_grad()
         y.backward(y.detach())
 
     return {"training": training}
 
 
+WAYS = ("scratch", "twin", "packed", "padded")  # of a ragged batch
 MODES = {
     "scratch": scratch_modes,
     "torch": torch_modes,
     "ragged-scratch": ragged_scratch_modes,
-    "ragged-twin": ragged_torch_modes,
-    "ragged-packed": partial(ragged_torch_modes, packed=True),
+    **{f"ragged-{way}": partial(ragged_torch_modes, way=way) for way in WAYS[1:]},
 }
 
 
@@ -279,12 +311,11 @@ def geomeans(rows, mode):
 
 
 def ragged(layer, arguments):
-    """Milliseconds of a training step on a ragged batch, three ways."""
+    """Milliseconds of a training step on a ragged batch, in every way."""
     size = QUICK_BASE if arguments.quick else RAGGED
-    ways = ("packed", "twin", "scratch")
-    times = {way: [] for way in ways}
+    times = {way: [] for way in WAYS}
     for _ in range(arguments.rounds):
-        for way in ways:
+        for way in WAYS:
             one = in_process(f"ragged-{way}", layer, size, arguments)
             times[way].append(one["training"]["ms"])
     return {"size": size} | {f"{way}_ms": digits(statistics.median(t)) for way, t in times.items()}

@@ -5,6 +5,7 @@ run needs of an earlier one (word vectors, predictions) is kept in the folder of
 computed again where it is missing.
 """
 
+import math
 import sys
 import time
 from functools import cached_property
@@ -56,6 +57,7 @@ class Settings(NamedTuple):
     word_dropout: float = 0.0
     weight_decay: float = 0.0
     vectors: bool = False
+    decay: bool = False  # the learning rate falls linearly to zero
     teacher: tuple = ()  # names of the runs whose mean probability labels the unlabelled reviews
     epochs: int = 8
 
@@ -103,6 +105,8 @@ class Rung(NamedTuple):
         settings, texts = RUNGS[self.rung], data.ladder(checkpoint.parent)
         train, valid, test = (texts.batches(part, settings) for part in ("train", "valid", "test"))
         model, optimizer = build(settings, texts, self.seed)
+        if settings.decay:
+            decay_linearly(optimizer, settings.epochs * math.ceil(len(train) / train.batch_size))
         resumed, cpu = checkpoint.exists(), time.process_time()
         history = training.fit(
             model, train, valid, optimizer=optimizer, loss="binary_cross_entropy_with_logits",
@@ -322,6 +326,18 @@ def build(settings, texts, seed):
         set_weights(model, get_weights(model) | {"embedding.weight": texts.vectors})
     decay = settings.weight_decay
     return model, torch.optim.Adam(model.parameters(), lr=0.001, weight_decay=decay)
+
+
+def decay_linearly(optimizer, steps):
+    """Let the learning rate fall from its value to zero, also of a run that was resumed."""
+    rate = optimizer.param_groups[0]["lr"]
+
+    def set_rate(optimizer, *_):
+        done = max((int(state["step"]) for state in optimizer.state.values()), default=0)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * max(0.0, 1 - done / steps)
+
+    optimizer.register_step_pre_hook(set_rate)
 
 
 def arguments(settings, texts):

@@ -31,8 +31,7 @@ def margin(model, tokens, target=None):
 
     Parameters
     ----------
-    model : SequenceClassifier
-        Of :mod:`rnnbook.scratch` or :mod:`rnnbook.pytorch`.
+    model : rnnbook.scratch.SequenceClassifier or rnnbook.pytorch.SequenceClassifier
     tokens : array of int, (T,)
         One review, each id from 0 to V-1. Padding is read as if it were text: leave it out.
     target : int, optional
@@ -84,7 +83,7 @@ def gradient_times_input(model, tokens, target=None):
     return (x * gradient).sum(axis=1, dtype=np.float64)
 
 
-def integrated_gradients(model, tokens, target=None, steps=64, baseline=PAD):
+def integrated_gradients(model, tokens, target=None, steps=64, baseline=0):
     """Return the score of each word: (x_t - b) . the mean of dM/dx_t on the way from b to x_t.
 
     All vectors move together, each in a straight line; the mean is taken at the middle of each of

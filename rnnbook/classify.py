@@ -86,9 +86,10 @@ class TextClassifier:
         expect.one_of("bidirectional", self.bidirectional, (True, False))
         expect.one_of("pooling", self.pooling, POOLINGS)
         expect.one_of("truncate", self.truncate, ("both", "head", "tail"))
-        for name in ("embed_size", "hidden_size", "num_layers", "min_count", "max_length"):
-            expect.sizes(**{name: getattr(self, name)})
-        Vocab.build([], self.vocab_size)  # has a lower bound of its own
+        sizes = ("vocab_size", "embed_size", "hidden_size", "num_layers", "min_count", "max_length")
+        expect.sizes(**{name: getattr(self, name) for name in sizes})
+        if self.vocab_size <= len(SPECIALS):
+            raise ValueError(f"vocab_size={self.vocab_size}: expected at least 3, two for specials")
         expect.probability("dropout", self.dropout)
         expect.probability("word_dropout", self.word_dropout)
         expect.index("seed", self.seed, 2**63)
@@ -343,7 +344,6 @@ def _targets(classes, texts, labels, name):
     """The number of each text's class, (N,)."""
     targets = classes.encode(labels, name)
     if len(targets) != len(texts) or not texts:
-        raise ValueError(
-            f"{name} holds {len(targets)} labels: expected {len(texts) or 'some'}, one for each text"
-        )
+        wanted = f"{len(texts)}, one for each text" if texts else "at least one text with its label"
+        raise ValueError(f"{name} holds {len(targets)} labels: expected {wanted}")
     return targets

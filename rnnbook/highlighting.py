@@ -24,7 +24,7 @@ def highlight(tokens, scores, title=None):
     tokens : sequence of str, (T,)
         Words. Whatever they hold is shown as text, never read as HTML or mathematics.
     scores : array of float, (T,)
-        Such as :func:`rnnbook.attribution.integrated_gradients` returns.
+        Such as :func:`~rnnbook.attribution.integrated_gradients` returns.
     title : str, optional
 
     Returns

@@ -284,6 +284,11 @@ def test_the_words_that_decided_take_the_decision_with_them():
     assert (margins["random"] <= margins["reverse"]).all()
 
 
+def last_words(model, tokens):
+    """Scores that rise to the end of the review."""
+    return np.arange(len(tokens))
+
+
 def test_random_deletion_takes_as_many_words_and_follows_from_its_seed():
     model, read = opinions(scratch, np.float64), []
     forward = model.rnn.forward
@@ -293,9 +298,8 @@ def test_random_deletion_takes_as_many_words_and_follows_from_its_seed():
         return forward(x, state, lengths)
 
     model.rnn.forward = spy
-    scores = lambda model, tokens: np.arange(len(tokens))  # noqa: E731
     first, same, other = (
-        attribution.deletion_test(model, REVIEWS, scores, [0.3], rng=rng) for rng in (0, 0, 1)
+        attribution.deletion_test(model, REVIEWS, last_words, [0.3], rng=rng) for rng in (0, 0, 1)
     )
     assert read == [[1, 5, 10], [1, 3, 7], [1, 3, 7], [1, 3, 7]] * 3
     assert first.equals(same) and not first.equals(other)
@@ -307,11 +311,16 @@ def test_the_words_that_are_left_keep_their_order(monkeypatch):
     monkeypatch.setattr(
         attribution, "_margins", lambda model, s: kept.append(s) or margins(model, s)
     )
-    scores = {3: 5, 7: 1, 1: 9, 9: 0}
+    scores = {3: 5, 7: 1, 1: 9, 9: 0, 2: 4}
     attribution.deletion_test(
-        twins("rnn")[0], [[3, 7, 1, 9]], lambda _, ids: np.array([scores[i] for i in ids]), [0.5]
+        twins("rnn")[0], [[3, 7, 1, 9, 2]], lambda _, ids: np.array([scores[i] for i in ids]), [0.4]
     )
-    assert [kept[1][0].tolist(), kept[3][0].tolist()] == [[7, 9], [3, 1]]
+    assert kept[1][0].tolist() == [7, 9, 2] and kept[3][0].tolist() == [3, 1, 2]
+
+
+def test_one_word_at_least_is_left():
+    table = attribution.deletion_test(twins("rnn")[0], [[3], [3, 7]], last_words, [0, 0.9])
+    assert np.isfinite(table).all(axis=None)
 
 
 # highlight
@@ -527,7 +536,12 @@ def test_a_browser_shows_readable_words_and_runs_nothing(browser, name, scheme):
 # errors
 
 MODEL = twins("three classes")[0]
-NO_SCORES = lambda model, tokens: np.zeros(3)  # noqa: E731
+
+
+def three_scores(model, tokens):
+    return np.zeros(3)
+
+
 ERRORS = {
     "a matrix": (
         lambda: attribution.margin(MODEL, TOKENS[None]),
@@ -567,27 +581,27 @@ ERRORS = {
     ),
     "no model": (lambda: attribution.margin("model", TOKENS), TypeError, "model is str: expected"),
     "one bad review": (
-        lambda: attribution.deletion_test(MODEL, [TOKENS, []], NO_SCORES),
+        lambda: attribution.deletion_test(MODEL, [TOKENS, []], three_scores),
         ValueError,
         r"sequences\[1\] is empty",
     ),
     "no review": (
-        lambda: attribution.deletion_test(MODEL, [], NO_SCORES),
+        lambda: attribution.deletion_test(MODEL, [], three_scores),
         ValueError,
         "sequences is empty",
     ),
     "no fraction": (
-        lambda: attribution.deletion_test(MODEL, [TOKENS], NO_SCORES, []),
+        lambda: attribution.deletion_test(MODEL, [TOKENS], three_scores, []),
         ValueError,
         "fractions is empty",
     ),
     "all words": (
-        lambda: attribution.deletion_test(MODEL, [TOKENS], NO_SCORES, [1]),
+        lambda: attribution.deletion_test(MODEL, [TOKENS], three_scores, [1]),
         ValueError,
         "fraction=1: expected",
     ),
     "scores of another review": (
-        lambda: attribution.deletion_test(MODEL, [TOKENS], NO_SCORES),
+        lambda: attribution.deletion_test(MODEL, [TOKENS], three_scores),
         ValueError,
         r"what attribute returned has shape \(3,\): expected \(8,\)",
     ),

@@ -1,13 +1,15 @@
 """Tokens, vocabulary and batches."""
 
+import hashlib
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnbook.data.text import TextBatches, Vocab, tokenize
+from rnnbook.data.text import TOKENIZER, TextBatches, Vocab, list_texts, tokenize
 
 
 @pytest.mark.parametrize(
@@ -36,6 +38,38 @@ def test_tokens(text, tokens):
 def test_tokenizing_the_joined_tokens_changes_nothing(text):
     tokens = tokenize(text)
     assert tokenize(" ".join(tokens)) == tokens
+
+
+def test_a_changed_tokenizer_has_another_version():
+    characters = "".join(map(chr, range(0x500)))  # there, Unicode no longer changes
+    words = "Don't 'quoted' 3.5 1,000,000 10/10... <br/> <BR > x_y é’s a'b'c 好.电 ..!?，。！？ 5th"
+    cut = json.dumps([tokenize(words), tokenize(characters)])
+    assert TOKENIZER == {"name": "rnnbook.data.text.tokenize", "version": 1}
+    assert hashlib.sha256(cut.encode()).hexdigest().startswith("54724fe7e5ccb60c")
+
+
+@pytest.mark.parametrize("texts", [["a", ""], ("a", ""), np.array(["a", ""]), pd.Series(["a", ""])])
+def test_lists_of_texts_come_in_many_forms(texts):
+    assert list_texts(texts) == ["a", ""]
+    assert list_texts(texts[:0]) == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ("a text", "lines='a text': expected a list of str. Put one text in a list"),
+        (b"bytes", r"lines\[0\]=98: expected a str"),
+        (None, "lines=None: expected a list of str"),
+        (iter(["a"]), "lines=<list_it.*: expected a list of str"),
+        (np.array([["a"]]), "lines=array.*: expected a list of str"),
+        (pd.DataFrame({"text": ["a"]}), "lines=.*: expected a list of str"),
+        (["a", np.nan], r"lines\[1\]=nan: expected a str. Leave it out, or write ''"),
+        (["a", ["b"]], r"lines\[1\]=\['b'\]: expected a str"),
+    ],
+)
+def test_what_is_no_list_of_texts_is_refused(texts, message):
+    with pytest.raises(TypeError, match=f"(?s){message}"):
+        list_texts(texts, "lines")
 
 
 def test_a_vocabulary_ranks_by_count_then_alphabet():

@@ -221,6 +221,7 @@ def test_rungs_differ_from_the_rung_below_in_one_idea(ladder):
 
 
 def test_vectors_have_the_scale_of_a_random_start_and_leave_padding_at_zero(ladder, texts):
+    pytest.importorskip("gensim")
     vectors = texts.vectors
     assert vectors.shape == (len(texts.large_vocab), 100)
     assert vectors[1:].std() == pytest.approx(1, abs=1e-5) and not vectors[0].any()
@@ -246,12 +247,31 @@ def test_students_learn_the_labels_and_what_their_teachers_say(ladder, texts):
     assert batches.labels[len(own) :] == pytest.approx([mean] * count, rel=1e-6)
 
 
+def test_a_decaying_rate_starts_whole_ends_at_zero_and_survives_a_resume(ladder, texts):
+    def rates(optimizer, parameter, count):
+        for _ in range(count):
+            parameter.grad = parameter.data.clone()
+            optimizer.step()
+            yield optimizer.param_groups[0]["lr"]
+
+    model, optimizer = ladder.build(ladder.LSTM, texts, seed=0)
+    ladder.decay_linearly(optimizer, steps=4)
+    first = list(rates(optimizer, model.linear.weight, 2))
+    model, resumed = ladder.build(ladder.LSTM, texts, seed=0)
+    ladder.decay_linearly(resumed, steps=4)
+    resumed.load_state_dict({**resumed.state_dict(), "state": optimizer.state_dict()["state"]})
+    rest = list(rates(resumed, model.linear.weight, 3))
+    assert first + rest == pytest.approx([0.001, 0.00075, 0.0005, 0.00025, 0])
+
+
 def test_a_run_whose_teachers_are_missing_is_refused(experiment, tmp_path):
+    pytest.importorskip("gensim")
     with pytest.raises(SystemExit, match="long-seed0, long-seed1, long-seed2, ngrams"):
         experiment.main(arguments(tmp_path, "student-seed0"))
 
 
 def test_teachers_students_and_ensembles_build_on_each_other(experiment, tmp_path):
+    pytest.importorskip("gensim")
     for only in ("long-seed*", "ngrams", "student-seed0", "ensemble-long*", "student-seed0-*"):
         assert experiment.main(arguments(tmp_path, only)) > 0
     runs = runs_in(tmp_path)

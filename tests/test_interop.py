@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import safetensors.numpy
+import safetensors.torch
 import torch
 
 from rnnbook import pytorch, scratch
@@ -103,6 +104,11 @@ def test_other_files_and_objects_are_refused(tmp_path):
     path.write_bytes(b"something else entirely, longer than a header")
     with pytest.raises(ValueError, match="not a whole safetensors file"):
         load_weights(model("scratch", 1), path)
+    safetensors.torch.save_file({"w": torch.ones(2, dtype=torch.bfloat16)}, path)
+    with pytest.raises(ValueError, match="its numbers are not NumPy's .*bfloat16"):
+        load_weights(model("scratch", 1), path)
+    with pytest.raises(TypeError, match="NoneType"):
+        load_weights(model("scratch", 1), None)
     with pytest.raises(FileNotFoundError):
         load_weights(model("scratch", 1), tmp_path / "nowhere.safetensors")
     with pytest.raises(TypeError, match="expected a rnnbook.scratch.Module or a torch.nn.Module"):

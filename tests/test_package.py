@@ -52,6 +52,32 @@ print(len(history))
     assert run(code) == "2"
 
 
+def test_texts_are_classified_where_torch_is_not_installed(tmp_path):
+    code = (
+        BLOCK_TORCH
+        + f"""
+from rnnbook.classify import TextClassifier
+classifier = TextClassifier("scratch", embed_size=3, hidden_size=4)
+classifier.fit(["good film", "bad film"] * 10, ["yes", "no"] * 10, epochs=1, progress=False,
+               checkpoint={str(tmp_path / "c")!r})
+classifier.save({str(tmp_path / "f")!r})
+print(len(TextClassifier.load({str(tmp_path / "f")!r}, twin="scratch").predict(["good", "bad"])))
+try:
+    TextClassifier("pytorch")
+except ImportError as error:
+    print(error)
+assert "torch" not in sys.modules
+"""
+    )
+    message = "torch is not installed here: install torch, or pass twin='scratch'"
+    assert run(code) == f"2\n{message}"
+
+
+def test_importing_the_classifier_loads_no_torch():
+    code = "import sys, rnnbook; rnnbook.classify.TextClassifier; print('torch' in sys.modules)"
+    assert run(code) == "False"
+
+
 def test_unknown_attributes_are_errors():
     with pytest.raises(AttributeError, match="no attribute 'scrach'"):
         rnnbook.scrach  # noqa: B018

@@ -16,7 +16,7 @@ def test_the_examples_of_the_readme_run_in_order(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("RNNBOOK_DATA", raising=False)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     namespace = {}
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
@@ -24,6 +24,8 @@ def test_the_examples_of_the_readme_run_in_order(tmp_path, monkeypatch):
             exec(compile(block, "README.md", "exec"), namespace)
     assert namespace["history"].val_accuracy.iloc[-1] > 0.9
     assert (tmp_path / "classifier.safetensors").exists()
+    assert (tmp_path / "film.safetensors").exists()
+    assert "[1 0]" in printed.getvalue()
     assert "tanh" in " ".join(namespace["report"].diagnosis)
     assert "generated sample" in printed.getvalue()
 

@@ -234,6 +234,52 @@ def test_a_target_that_does_not_name_every_step_is_refused(twin):
 
 
 @TWINS
+@pytest.mark.parametrize("wrong", [K, -1, -100])  # torch itself leaves out class -100
+def test_a_class_that_the_model_has_no_logit_for_is_refused(twin, wrong):
+    model, (inputs, labels) = classifier(twin), (data().inputs, data().target.copy())
+    labels[20] = wrong
+    message = f"target contains {wrong}: expected integers from 0 to 1. Number the classes from 0"
+    with pytest.raises(ValueError, match=message):
+        fit(model, (inputs, labels), optimizer=adam(twin, model), progress=False)
+    with pytest.raises(ValueError, match=message):
+        evaluate(model, (inputs, labels))
+    steps, (x, y) = predictor(twin), steps_data()
+    y[3, 2] = wrong
+    with pytest.raises(ValueError, match=message):
+        fit(steps, (x, y), optimizer=adam(twin, steps), progress=False)
+
+
+@TWINS
+@pytest.mark.parametrize(
+    ("num_classes", "make", "error", "message"),
+    [
+        (K, lambda y: y.astype(float), TypeError, "target has dtype .*float.*: expected integers"),
+        (K, lambda y: y == 1, TypeError, "target has dtype .*bool.*: expected integers"),
+        (K, lambda y: np.eye(K)[y], ValueError, r"target has shape \(32, 2\): expected \(32,\)"),
+        (K, lambda y: y[:, None], ValueError, r"target has shape \(32, 1\): expected \(32,\)"),
+        (1, lambda y: y, ValueError, r"logits has shape \(32,\): expected \(N, K\)"),
+    ],
+)
+def test_targets_that_do_not_number_classes_are_refused(twin, num_classes, make, error, message):
+    model = classifier(twin, num_classes=num_classes)
+    with pytest.raises(error, match=message):
+        fit(
+            model, (data().inputs, make(data().target)), optimizer=adam(twin, model),
+            progress=False,
+        )  # fmt: skip
+
+
+@TWINS
+@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.uint8])
+def test_classes_may_be_integers_of_any_size(twin, dtype):
+    small, whole = classifier(twin), classifier(twin)
+    target = data().target
+    assert evaluate(small, (data().inputs, target.astype(dtype))) == evaluate(
+        whole, (data().inputs, target)
+    )
+
+
+@TWINS
 @pytest.mark.parametrize(("metric", "goal"), [("loss", 0.6), ("accuracy", 0.7)])
 def test_training_stops_when_the_goal_is_reached_and_a_resume_adds_nothing(
     twin, metric, goal, tmp_path
@@ -364,6 +410,14 @@ def test_a_checkpoint_of_another_run_or_no_checkpoint_is_refused(tmp_path):
     save_weights(classifier(scratch), tmp_path / "weights")
     with pytest.raises(ValueError, match=r"was not written by fit\(\)"):
         train(scratch, checkpoint=tmp_path / "weights")
+
+
+@pytest.mark.parametrize(("first", "second"), [("a", "b"), (None, "a"), ("a", None)])
+def test_a_checkpoint_with_another_tag_is_refused(first, second, tmp_path):
+    train(scratch, checkpoint=tmp_path / "run", tag=first)
+    with pytest.raises(ValueError, match="is of another run"):
+        train(scratch, checkpoint=tmp_path / "run", tag=second)
+    train(scratch, checkpoint=tmp_path / "run", tag=first)
 
 
 def test_progress_goes_to_standard_output(capsys):
