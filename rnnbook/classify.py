@@ -48,8 +48,8 @@ class TextClassifier:
 
     Attributes
     ----------
-    model : SequenceClassifier
-        ``None`` before :meth:`fit`, as ``vocab`` and ``classes`` are.
+    model : scratch or torch module
+        The SequenceClassifier. ``None`` before :meth:`fit`, as ``vocab`` and ``classes`` are.
     vocab : rnnbook.data.text.Vocab
     classes : rnnbook.data.labels.Classes
         ``classes.labels`` are the K labels, sorted.

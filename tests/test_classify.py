@@ -126,6 +126,21 @@ def test_training_is_that_of_the_docstring(monkeypatch):
     assert seen["train"].batch_size == 7 and len(seen["train"]) + len(seen["valid"]) == 90
 
 
+def test_first_weights_and_held_out_part_follow_from_the_seed(monkeypatch):
+    runs = []
+    monkeypatch.setattr(training, "fit", lambda *arguments, **_: runs.append(arguments))
+    texts, labels = texts_and_labels()
+    texts = [f"{text} {'so ' * i}" for i, text in enumerate(texts)]  # each has its own length
+    for seed in (1, 1, 2):
+        TextClassifier("scratch", seed=seed).fit(texts, labels, progress=False)
+    for look in (
+        lambda model, train, valid: get_weights(model)["linear.weight"].tolist(),
+        lambda model, train, valid: valid.lengths.tolist(),
+    ):
+        first, again, other = (look(*run) for run in runs)
+        assert first == again != other
+
+
 def test_without_a_held_out_part_all_texts_are_trained_on():
     texts, labels = texts_and_labels()
     whole = trained(data=(texts, labels), fit={"valid_fraction": 0}, min_count=1)
@@ -165,12 +180,16 @@ def test_a_checkpoint_of_other_texts_labels_or_options_is_refused(tmp_path):
         return trained(epochs=1, data=data, fit=fit, **options)
 
     texts, labels = texts_and_labels()
+    run(fit={"valid_fraction": 0})
+    for other in ((texts, labels[1:] + labels[:1]), (texts[1:] + texts[:1], labels)):
+        with pytest.raises(ValueError, match="is of another run"):
+            run(other, fit={"valid_fraction": 0})
+    run(fit={"valid_fraction": 0})
+
+    (tmp_path / "run").unlink()
     run()
-    swapped = ([texts[1], texts[0], *texts[2:]], labels)
-    renamed = (texts, ["x" if label == "food" else label for label in labels])
     for other in (
-        {"data": swapped},
-        {"data": renamed},
+        {"data": (texts, ["foo" if label == "food" else label for label in labels])},
         {"max_length": 11},
         {"dropout": 0.1},
         {"twin": "pytorch"},
