@@ -67,7 +67,9 @@ BOTH = LSTM._replace(bidirectional=True)
 VECTORS = BOTH._replace(dropout=0.5, vectors=True, embed_size=100)
 LONG = VECTORS._replace(max_length=400)
 TEACHERS = ("long-seed0", "long-seed1", "long-seed2", "ngrams")
-STUDENT = LONG._replace(hidden_size=96, dropout=0.3, word_dropout=0.2, teacher=TEACHERS, epochs=4)
+STUDENT = LONG._replace(
+    hidden_size=96, dropout=0.3, word_dropout=0.2, decay=True, teacher=TEACHERS, epochs=3
+)
 WHOLE = LSTM._replace(max_length=400, epochs=4)
 RUNGS = {
     "rnn-last": Settings(cell="rnn", pooling="last"),

@@ -98,6 +98,13 @@ def classes(logits, target):
         )
 
 
+def probabilities(name, array):
+    """Every entry of ``array`` is from 0 to 1."""
+    wrong = array[~((array >= 0) & (array <= 1))]
+    if len(wrong):
+        raise ValueError(f"{name} contains {float(wrong[0]):g}: expected probabilities, 0 to 1")
+
+
 def lengths(value, time, batch):
     """``value (N,)`` holds integers with 1 <= length <= T, one for each sequence."""
     integers("lengths", value)

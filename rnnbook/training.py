@@ -141,6 +141,7 @@ class TorchTwin:
         self.model, self.optimizer = model, optimizer
         self.loss = getattr(torch.nn.functional, loss) if isinstance(loss, str) else loss
         self.of_classes = loss == "cross_entropy"  # of (N, K), or of every step: (N, T, K)
+        self.of_probabilities = loss == "binary_cross_entropy_with_logits"
         self.like = next(model.parameters())
 
     def parameters(self):
@@ -177,6 +178,8 @@ class TorchTwin:
                 output, target = _steps_as_examples(output, target)
             expect.classes(output, target)  # torch itself would leave out class -100
             target = target.long()
+        if self.of_probabilities:
+            expect.probabilities("target", target)
         return self.loss(output, target)
 
     def _target(self, output, target):

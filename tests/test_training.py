@@ -187,6 +187,21 @@ def test_one_logit_trains_with_the_binary_loss(twin):
     assert history.loss.iloc[-1] < history.loss.iloc[0]
 
 
+@TWINS
+@pytest.mark.parametrize("wrong", [2.0, -0.1, np.nan])
+def test_a_target_that_is_no_probability_is_refused_by_the_binary_loss(twin, wrong):
+    model, labels = classifier(twin, num_classes=1), data().target.astype(np.float64)
+    labels[20] = wrong
+    with pytest.raises(ValueError, match=f"target contains {wrong:g}: expected probabilities"):
+        fit(
+            model,
+            (data().inputs, labels),
+            optimizer=adam(twin, model),
+            loss="binary_cross_entropy_with_logits",
+            progress=False,
+        )
+
+
 def predictor(twin):
     ours = scratch.SequencePredictor(D, H, K, every_step=True, dtype=np.float64, rng=0)
     if twin is scratch:

@@ -56,10 +56,11 @@ def binary_cross_entropy_with_logits(logits, target):
     Raises
     ------
     ValueError
-        If the shapes differ.
+        If the shapes differ, or a target is outside 0 to 1.
     """
     target = np.asarray(target, dtype=logits.dtype)
     expect.shape("target", target, logits.shape)
+    expect.probabilities("target", target)
     # max(z, 0) - z t + log(1 + exp(-|z|)): no exp of a large number
     losses = np.maximum(logits, 0) - logits * target + np.log1p(np.exp(-np.abs(logits)))
     return float(losses.mean()), (sigmoid(logits) - target) / logits.size
