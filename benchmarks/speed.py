@@ -55,8 +55,8 @@ PROTOCOL = [
 
 RAGGED_PROTOCOL = [
     "A training step, as in speed.json, on sequences of all lengths from T/2 to T. packed: "
-    "torch.nn on a packed sequence; twin: rnnbook.pytorch; scratch: rnnbook.scratch; padded: torch.nn on "
-    "the padded array, which computes something else, for it reads padding.",
+    "torch.nn on a packed sequence; twin: rnnbook.pytorch; scratch: rnnbook.scratch; padded: "
+    "torch.nn on the padded array, which computes something else, for it reads padding.",
     "Each way in a process of its own, in turn; medians over the rounds, in milliseconds.",
 ]
 
