@@ -1,0 +1,199 @@
+"""Long forecasts of a transformer's loads and temperature: SegRNN on ETTh1.
+
+    OMP_NUM_THREADS=1 python experiments/ett.py    all runs, one after the other
+    python experiments/ett.py --list               what is done, begun, waiting
+    python experiments/ett.py --only '96-*'        some runs
+    python experiments/ett.py --sample             all of it, very small, on generated series
+
+Finished runs stand in the results file and are skipped. A run that was interrupted goes on from
+its last checkpoint. Run one such process at a time: they share the results file.
+"""
+
+import sys
+import time
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import runs
+from torch.nn.functional import l1_loss
+
+from rnnbook import pytorch, scratch, training
+from rnnbook.data import series
+from rnnbook.interop import copy_weights
+from rnnbook.metrics import mae, mse
+
+
+class Settings(NamedTuple):
+    """What a run is trained with; the same for every horizon."""
+
+    look_back: int = 720
+    segment_length: int = 48
+    hidden_size: int = 512
+    dropout: float = 0.5
+    batch_size: int = 256
+    learning_rate: float = 0.001
+    epochs: int = 30
+    patience: int = 10
+
+
+HORIZONS = (96, 192, 336, 720)
+SEEDS = (0, 1, 2)
+FULL = Settings()
+SAMPLE = Settings(look_back=360, segment_length=24, hidden_size=8, batch_size=32, epochs=2)
+SAMPLE_SIZES = (800, 400, 400)  # rows; in the sample, horizons are halved
+KEPT, DECAY = 4, 0.8  # epochs at the first learning rate; then, of the one before, at each epoch
+
+PROTOCOL = [
+    "Data: ETTh1 (Zhou et al., 2021), 7 columns, hourly. The first 20 months of 30 days, cut as in "
+    "the literature into 12 for training, 4 for validation, 4 for the test "
+    "(rnnbook.data.series.split, ETTH_SIZES); the rest is not used. Validation and test windows "
+    "may read what lies before their part, and forecast only what lies in it.",
+    "Each column is brought to mean 0 and variance 1 with the numbers of the training part. All "
+    "errors are in these units, means over all windows of a part, all steps and all columns. "
+    "No window is left out: there is no incomplete last batch to drop.",
+    f"Model: SegRNN (Lin et al., 2023), in PyTorch: look-back {FULL.look_back}, segments of "
+    f"{FULL.segment_length}, hidden size {FULL.hidden_size}, dropout {FULL.dropout}, channel "
+    "embeddings. One model for each horizon and seed; for each seed it starts from the weights "
+    "that the twin from scratch draws.",
+    "Training: mean absolute error (another version of the authors' code has the squared error as "
+    f"its default), Adam, {FULL.batch_size} windows an update, learning rate {FULL.learning_rate} "
+    f"for {KEPT} epochs, then {DECAY} times that of the epoch before; at most {FULL.epochs} "
+    "epochs. All of these are those of one version of the authors' code and of its script for "
+    "ETTh1 (lss-1138/SegRNN, commit f5970fa); none was chosen on this data here.",
+    "The epoch with the lowest mean squared error on the validation part is kept, and training "
+    f"stops after {FULL.patience} epochs without a lower one. The authors' code compares the "
+    "training loss there, the absolute error.",
+    f"Seeds {', '.join(map(str, SEEDS))} set the initial weights, the order of the windows and "
+    "dropout.",
+    "last_value: the errors on the same test windows of a forecast that repeats the last value.",
+    "Seconds: wall-clock time of training and validation; cpu_seconds: processor time, null where "
+    "a run was interrupted.",
+]
+TEST_POLICY = "scored once, after training, with what the validation part had chosen"
+
+
+class Run(NamedTuple):
+    """One training: a horizon and a seed."""
+
+    horizon: int
+    seed: int
+
+    @property
+    def name(self):
+        return f"{self.horizon}-seed{self.seed}"
+
+    def train(self, parts, settings, horizon, checkpoint):
+        """Train, choose, test; return what goes into the results file."""
+        train, valid, test = (
+            series.WindowBatches(part, settings.look_back, horizon, settings.batch_size)
+            for part in parts
+        )
+        channels = train.x.shape[2]
+        model, optimizer = build(settings, horizon, channels, self.seed)
+        decay(optimizer, settings.learning_rate, updates=-(-len(train) // settings.batch_size))
+        resumed, cpu = checkpoint.exists(), time.process_time()
+        history = training.fit(
+            model, train, valid, optimizer=optimizer, loss=l1_loss, metric=minus_mse,
+            epochs=settings.epochs, patience=settings.patience, seed=self.seed,
+            checkpoint=checkpoint, progress=sys.stdout.isatty(),
+        )  # fmt: skip
+        cpu = time.process_time() - cpu
+        scores = -history["val_minus_mse"]
+        return {
+            "model": "SegRNN",
+            "twin": "pytorch",
+            "horizon": horizon,
+            "seed": self.seed,
+            **settings._asdict(),
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "windows": {"train": len(train), "valid": len(valid), "test": len(test)},
+            "history": {
+                "loss": history["loss"].round(6).tolist(),
+                "val_mae": history["val_loss"].round(6).tolist(),
+                "val_mse": scores.round(6).tolist(),
+            },
+            "best_epoch": int(scores.idxmin()),
+            "val_mse": round(scores.min(), 6),
+            **errors("test", training.predict(model, test), test.y),
+            "last_value": errors("test", test.x[:, -1:], test.y),
+            "test_policy": TEST_POLICY,
+            "seconds": round(history["seconds"].sum(), 1),
+            "cpu_seconds": None if resumed else round(cpu, 1),
+        }
+
+
+RUNS = [Run(horizon, seed) for horizon in HORIZONS for seed in SEEDS]
+
+
+def build(settings, horizon, channels, seed):
+    """Return ``(model, optimizer)``, from the weights that the twin from scratch draws."""
+    sizes = (settings.look_back, horizon, channels, settings.segment_length, settings.hidden_size)
+    model = pytorch.SegRNN(*sizes, dropout=settings.dropout)
+    copy_weights(scratch.SegRNN(*sizes, rng=seed), model)
+    return model, pytorch.Adam(model.parameters(), lr=settings.learning_rate)
+
+
+def decay(optimizer, rate, updates):
+    """Let the learning rate fall from epoch to epoch, also of a run that was resumed.
+
+    ``updates`` is the number of them in an epoch.
+    """
+
+    def set_rate(optimizer, *_):
+        done = max((int(state["step"]) for state in optimizer.state.values()), default=0)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * DECAY ** max(0, done // updates + 1 - KEPT)
+
+    optimizer.register_step_pre_hook(set_rate)
+
+
+def minus_mse(forecast, truth):
+    """For fit(), which takes a metric to be the better the higher it is."""
+    return -float(mse(forecast, truth))
+
+
+def errors(part, forecast, truth):
+    """Return both errors, by name."""
+    return {
+        f"{part}_mse": round(float(mse(forecast, truth)), 6),
+        f"{part}_mae": round(float(mae(forecast, truth)), 6),
+    }
+
+
+def generated(rows):
+    """Seven noisy waves with the period of a day, for the sample."""
+    rng = np.random.default_rng(0)
+    stamps = pd.date_range("2000-01-01", periods=rows, freq="h", name="time")
+    day = np.sin(2 * np.pi * (np.arange(rows)[:, None] / 24 + rng.random(7)))
+    noise = 0.3 * rng.standard_normal((rows, 7))
+    return pd.DataFrame(day + noise, stamps, [f"wave{number}" for number in range(7)])
+
+
+def scaled_parts(frame, sizes, look_back):
+    """Cut a series into its three parts, scaled by what the first one knows."""
+    scaler = series.Scaler.fit(frame.iloc[: sizes[0]])
+    return series.split(scaler.transform(frame), sizes, look_back)
+
+
+def main(argv=None):
+    """Run what the command line asks for; return the number of runs that were trained."""
+
+    def prepare(args):
+        settings, sizes = (SAMPLE, SAMPLE_SIZES) if args.sample else (FULL, series.ETTH_SIZES)
+        frame = generated(sum(sizes)) if args.sample else series.load("ETTh1")
+        parts = scaled_parts(frame, sizes, settings.look_back)
+        source = "generated sample, not real data" if args.sample else "ETTh1"
+
+        def train(run, checkpoint, done):
+            horizon = run.horizon // 2 if args.sample else run.horizon
+            return run.train(parts, settings, horizon, checkpoint) | {"data": source}
+
+        return train
+
+    return runs.main("ett", runs.parser(__doc__), RUNS, PROTOCOL, prepare, argv,
+                     report=("test_mse", "test_mae", "best_epoch", "seconds"))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
