@@ -13,6 +13,8 @@ _SUBMODULES = (
     "check",
     "classify",
     "data",
+    "forecasting",
+    "generate",
     "init",
     "interop",
     "plots",

@@ -16,6 +16,21 @@ def sizes(**named):
             raise ValueError(f"{name}={value!r}: expected an integer of at least 1")
 
 
+def multiple(name, value, unit, note):
+    """``value`` is a multiple of ``unit``; ``note`` says what that is, and what else would do."""
+    if value % unit:
+        raise ValueError(f"{name}={value!r}: expected a multiple of {unit}, {note}")
+
+
+def tied(embed_size, hidden_size):
+    """An embedding and a read-out can be one table: both are (V, H)."""
+    if embed_size != hidden_size:
+        raise ValueError(
+            f"embed_size={embed_size!r}, hidden_size={hidden_size} and tied=True: expected equal "
+            f"sizes, for one table (V, H) is both. Pass embed_size={hidden_size}, or tied=False"
+        )
+
+
 def index(name, value, size):
     """``value`` is an integer with 0 <= value < size."""
     if not isinstance(value, numbers.Integral) or not 0 <= value < size:
@@ -26,6 +41,12 @@ def probability(name, value):
     """``value`` is a number p with 0 <= p < 1."""
     if not isinstance(value, numbers.Real) or not 0 <= value < 1:
         raise ValueError(f"{name}={value!r}: expected a probability p with 0 <= p < 1")
+
+
+def share(name, value):
+    """``value`` is a number with 0 < value <= 1."""
+    if not isinstance(value, numbers.Real) or not 0 < value <= 1:
+        raise ValueError(f"{name}={value!r}: expected a number above 0 and at most 1")
 
 
 def non_negative(name, value):

@@ -1,6 +1,10 @@
 """What a number on a page is computed by."""
 
+import math
+
 import numpy as np
+
+from . import expect
 
 
 def predicted_classes(logits):
@@ -12,3 +16,65 @@ def predicted_classes(logits):
 def accuracy(logits, target):
     """Return the share of ``target (N,)`` that ``logits (N, K)`` or ``(N,)`` predict."""
     return float((predicted_classes(logits) == np.asarray(target)).mean())
+
+
+def perplexity(nats):
+    """Return exp(nats), of a mean cross entropy: as unsure as a choice among so many equals."""
+    return math.exp(nats)
+
+
+def bits(nats):
+    """Return nats / log 2: a mean cross entropy in bits, for each token that it is the mean of."""
+    return nats / math.log(2)
+
+
+def mse(forecast, truth, axis=None):
+    """Return the mean of (forecast - truth)^2, over all entries or along ``axis``."""
+    return np.square(forecast - truth).mean(axis=axis)
+
+
+def mae(forecast, truth, axis=None):
+    """Return the mean of |forecast - truth|, over all entries or along ``axis``."""
+    return np.abs(forecast - truth).mean(axis=axis)
+
+
+def seasonal_error(train, period=1):
+    """Return the mean of |y_t - y_(t-p)| of each column of a training part: what MASE divides by.
+
+    Parameters
+    ----------
+    train : ndarray or DataFrame, (T, C)
+    period : int
+        p, in steps, below T; 1 is the error of "nothing changes".
+
+    Returns
+    -------
+    ndarray, (C,)
+
+    Raises
+    ------
+    ValueError
+        If ``period`` is not from 1 to T - 1.
+
+    References
+    ----------
+    Hyndman & Koehler (2006), Another look at measures of forecast accuracy.
+    """
+    train = np.asarray(train, float)
+    expect.shape("train", train, ("T", "C"))
+    expect.sizes(period=period)
+    if period >= len(train):
+        raise ValueError(f"period={period}: expected less than T={len(train)}, the rows of train")
+    return np.abs(train[period:] - train[:-period]).mean(axis=0)
+
+
+def mase(forecast, truth, scale):
+    """Return the mean absolute scaled error: 1 is as good as the seasonal naive forecast in train.
+
+    Parameters
+    ----------
+    forecast, truth : ndarray, (..., C)
+    scale : ndarray, (C,)
+        From :func:`seasonal_error`, above 0.
+    """
+    return float((np.abs(forecast - truth) / scale).mean())

@@ -694,3 +694,82 @@ def against_length(panels, *, xlabel, references=None):
         legend = all_axes[0, 0].get_legend_handles_labels()
         figure.legend(*legend, loc="outside upper center", ncols=4)
         return figure
+
+
+def error_by_step(tables, measure="mse", *, xlabel="steps ahead", ylabel=None):
+    """Draw how the error of each forecaster grows with the distance of what it forecasts.
+
+    Parameters
+    ----------
+    tables : dict of str to DataFrame
+        Legend entry to the ``by_step`` of what :func:`rnnbook.forecasting.backtest` returned.
+    measure : str
+        The column to draw: "mse", "mae" or "mase".
+    xlabel, ylabel : str
+        With units.
+    """
+    with mpl.rc_context(STYLE):
+        figure, axes = new_figure()
+        for name, table in tables.items():
+            axes.plot(table.index, table[measure], label=name)
+        axes.set(xlabel=xlabel, ylabel=ylabel or measure.upper(), ylim=(0, None))
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4)
+        return figure
+
+
+def rolling_forecasts(truth, forecasts, *, ylabel, xlabel=""):
+    """Draw a series, and what was forecast of it from several origins.
+
+    Parameters
+    ----------
+    truth : pandas.Series
+        Over time; begin it before the first origin, so that the history is seen.
+    forecasts : dict of str to DataFrame
+        Legend entry to rows of one column of the ``forecasts`` of what
+        :func:`rnnbook.forecasting.backtest` returned: with ``origin``, ``time`` and ``forecast``. A
+        dotted line stands at each origin.
+    xlabel, ylabel : str
+        With units.
+    """
+    with mpl.rc_context(STYLE):
+        figure, axes = new_figure(7.2, 3.4)
+        axes.plot(truth.index, truth, color=COLORS["grey"], linewidth=1.2, label="truth")
+        for color, (name, table) in zip(COLORS.values(), forecasts.items(), strict=False):
+            for number, (origin, part) in enumerate(table.groupby("origin")):
+                label = None if number else name
+                axes.plot(part["time"], part["forecast"], color=color, label=label)
+                axes.axvline(origin, color=COLORS["grey"], linestyle=":", linewidth=1)
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        axes.tick_params(axis="x", rotation=20)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=5)
+        return figure
+
+
+def fan(history, quantiles, truth=None, *, xlabel="steps after the last known one", ylabel):
+    """Draw a forecast with its doubts: the median as a line, and bands that hold ever more.
+
+    Parameters
+    ----------
+    history : sequence of float, (P,)
+        What is known; its last value stands at 0.
+    quantiles : dict of float to sequence of float, (F,)
+        Level to values at steps 1 to F: 0.5, and pairs such as 0.1 and 0.9.
+    truth : sequence of float, (F,), optional
+    xlabel, ylabel : str
+        With units.
+    """
+    with mpl.rc_context(STYLE):
+        figure, axes = new_figure()
+        steps = np.arange(1, len(quantiles[0.5]) + 1)
+        axes.plot(np.arange(1 - len(history), 1), history, color=COLORS["grey"], label="history")
+        for low in sorted(level for level in quantiles if level < 0.5):
+            high = next(level for level in quantiles if np.isclose(level, 1 - low))
+            band = quantiles[low], quantiles[high]
+            label = f"{high - low:.0%} band"
+            axes.fill_between(steps, *band, color=COLORS["blue"], alpha=0.2, lw=0, label=label)
+        axes.plot(steps, quantiles[0.5], color=COLORS["blue"], label="median")
+        if truth is not None:
+            axes.plot(steps, truth, "--", color=COLORS["orange"], label="truth")
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=6)
+        return figure

@@ -26,7 +26,12 @@ METRICS = {"accuracy": accuracy}
 
 @runtime_checkable
 class Batches(Protocol):
-    """What :func:`fit` reads: a number of examples, and how they come in batches."""
+    """What :func:`fit` reads: a number of examples, and how they come in batches.
+
+    With an attribute ``stateful = True``, each batch goes on where the one before stopped, as in
+    :class:`rnnbook.data.streams.StreamBatches`: the model's state is carried over, its gradient is
+    not, and an example is one entry of the target.
+    """
 
     def __len__(self): ...
 
@@ -96,14 +101,14 @@ class ScratchTwin:
         for x in inputs:
             yield x.astype(self.model.dtype) if np.issubdtype(x.dtype, np.floating) else x
 
-    def forward_backward(self, inputs, target):
-        """Fill the gradients; return the loss."""
+    def forward_backward(self, inputs, target, state=()):
+        """Fill the gradients; return the loss, and the state in a list: empty if there is none."""
         with np.errstate(over="ignore", invalid="ignore"):  # fit() checks the loss itself
-            output, cache = self.model.forward(*self._arrays(inputs))
+            output, *state, cache = self.model.forward(*self._arrays(inputs), *state)
             loss, doutput = self._loss(output, target)
             self.optimizer.zero_grad()
-            self.model.backward(doutput, cache)
-        return loss
+            self.model.backward(doutput, *(None for _ in state), cache)  # None: the cut
+        return loss, state
 
     def _loss(self, output, target):
         if not self.of_classes or output.ndim < 3:
@@ -116,13 +121,18 @@ class ScratchTwin:
             scratch.clip_grad_norm(self.model.parameters(), clip)
         self.optimizer.step()
 
-    def predict(self, inputs):
-        return self.model(*self._arrays(inputs))
+    def predict(self, inputs, state=()):
+        """Return the output, and the state in a list: empty if there is none."""
+        return _output_and_state(self.model(*self._arrays(inputs), *state))
 
-    def evaluate(self, inputs, target):
-        """Return (output, loss)."""
-        output = self.predict(inputs)
-        return output, self._loss(output, target)[0]
+    def evaluate(self, inputs, target, state=()):
+        """Return (output, loss, state)."""
+        output, state = self.predict(inputs, state)
+        return output, self._loss(output, target)[0], state
+
+    def carry(self, state, rows):
+        """What of a state goes on to a batch of so many rows."""
+        return _each_array(state, lambda part: part[:, :rows])
 
     def optimizer_arrays(self):
         return self.optimizer.state_dict()
@@ -163,13 +173,16 @@ class TorchTwin:
         dtype = self.like.dtype if tensor.is_floating_point() else tensor.dtype
         return tensor.to(self.like.device, dtype)
 
-    def forward_backward(self, inputs, target):
-        """Fill the gradients; return the loss."""
-        output = self.model(*map(self._tensor, inputs))
+    def _forward(self, inputs, state):
+        return _output_and_state(self.model(*map(self._tensor, inputs), *state))
+
+    def forward_backward(self, inputs, target, state=()):
+        """Fill the gradients; return the loss, and the state in a list: empty if there is none."""
+        output, state = self._forward(inputs, state)
         loss = self._loss(output, target)
         self.optimizer.zero_grad()
         loss.backward()
-        return loss.item()
+        return loss.item(), state
 
     def _loss(self, output, target):
         target = self._target(output, target)
@@ -192,16 +205,22 @@ class TorchTwin:
             self.torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip)
         self.optimizer.step()
 
-    def predict(self, inputs):
+    def predict(self, inputs, state=()):
+        """Return the output, and the state in a list: empty if there is none."""
         with self.torch.no_grad():
-            return self.model(*map(self._tensor, inputs)).cpu().numpy()
+            output, state = self._forward(inputs, state)
+        return output.cpu().numpy(), state
 
-    def evaluate(self, inputs, target):
-        """Return (output, loss)."""
+    def evaluate(self, inputs, target, state=()):
+        """Return (output, loss, state)."""
         with self.torch.no_grad():
-            output = self.model(*map(self._tensor, inputs))
+            output, state = self._forward(inputs, state)
             loss = self._loss(output, target)
-        return output.cpu().numpy(), loss.item()
+        return output.cpu().numpy(), loss.item(), state
+
+    def carry(self, state, rows):
+        """What of a state goes on to a batch of so many rows: detached, the gradient is cut."""
+        return _each_array(state, lambda part: part[:, :rows].detach().contiguous())
 
     def optimizer_arrays(self):
         state = self.optimizer.state_dict()["state"]
@@ -246,7 +265,9 @@ def fit(
         Called with the inputs of a batch.
     train, valid : (x, y), or an object with ``batches(rng)``
         Arrays (batches of 32), an :class:`ArrayBatches`, or anything whose ``batches(rng)`` yields
-        ``(tuple of inputs, target)`` and whose ``len`` is the number of examples.
+        ``(tuple of inputs, target)`` and whose ``len`` is the number of examples. Where it has an
+        attribute ``stateful = True``, the model's state goes from each batch to the next, from
+        zeros at the start of every epoch and every evaluation, and the gradient is cut between.
     optimizer : scratch or torch optimizer
         On the parameters of ``model``.
     loss : str or callable
@@ -333,12 +354,15 @@ def evaluate(model, data, *, loss="cross_entropy", metric="loss"):
     twin = _twin(model, None, loss)
     twin.train(False)
     data = _batches("data", data)
-    outputs, targets, total = [], [], 0.0
+    outputs, targets, total, state = [], [], 0.0, ()
     for inputs, target in data.batches():
-        output, batch_loss = twin.evaluate(inputs, target)
-        outputs.append(output)
-        targets.append(target)
-        total += batch_loss * len(target)
+        output, batch_loss, end = twin.evaluate(inputs, target, twin.carry(state, len(target)))
+        state = _state_to_carry("data", data, end)
+        total += batch_loss * _examples(data, target)
+        if metric != "loss":
+            pair = _steps_as_examples(output, target) if _is_stateful(data) else (output, target)
+            outputs.append(pair[0])
+            targets.append(pair[1])
     scores = {"loss": total / len(data)}
     if metric != "loss":
         name, function = _metric(metric)
@@ -354,14 +378,24 @@ def predict(model, data):
     model
         As in :func:`fit`.
     data : ndarray, tuple of ndarrays, or an object with ``batches(rng)``
-        Arrays are the inputs alone.
+        Arrays are the inputs alone. Of a model that returns a state too, each starts from zeros.
+
+    Raises
+    ------
+    ValueError
+        If ``data`` is stateful: its examples come side by side, not in a row.
     """
     twin = _twin(model)
     twin.train(False)
     if isinstance(data, np.ndarray | tuple):
         inputs = data if isinstance(data, tuple) else (data,)
         data = ArrayBatches(inputs, np.zeros(len(inputs[0])))
-    return np.concatenate([twin.predict(inputs) for inputs, _ in data.batches()])
+    if _is_stateful(data):
+        raise ValueError(
+            "data.stateful=True: expected examples in a row, not streams side by side. Call "
+            "evaluate, or pass the ids of one stream as an array (1, T)"
+        )
+    return np.concatenate([twin.predict(inputs)[0] for inputs, _ in data.batches()])
 
 
 def _batches(name, data):
@@ -385,6 +419,40 @@ def _twin(model, optimizer=None, loss="cross_entropy"):
     raise TypeError(f"model={model!r}: expected a rnnbook.scratch.Module or a torch.nn.Module")
 
 
+def _is_stateful(data):
+    return getattr(data, "stateful", False)
+
+
+def _examples(data, target):
+    """The number of examples in a batch: rows, or in streams, entries of the target."""
+    return target.size if _is_stateful(data) else len(target)
+
+
+def _state_to_carry(name, data, state):
+    """The list that a twin returned, for the next batch; empty where each starts from zeros."""
+    if not _is_stateful(data):
+        return ()
+    if not state:
+        raise TypeError(
+            f"{name}.stateful=True: expected a model that returns (output, state) and takes the "
+            f"state after its inputs, as LanguageModel does. Pass such a model, or other batches"
+        )
+    return state
+
+
+def _output_and_state(result):
+    """Split what a model returns: an output, or a pair (output, state)."""
+    output, *state = result if isinstance(result, tuple) else (result,)
+    return output, state
+
+
+def _each_array(state, function):
+    """A list of states with a function applied to each array; an LSTM's state is a pair."""
+    return [
+        tuple(map(function, part)) if isinstance(part, tuple) else function(part) for part in state
+    ]
+
+
 def _steps_as_examples(logits, target):
     """Turn ``logits (N, T, K)`` and ``target (N, T)`` into (N T, K) and (N T,)."""
     expect.shape("target", target, logits.shape[:2])
@@ -403,7 +471,7 @@ def _train_epoch(twin, train, seed, epoch, clip, progress):
     """Run one epoch; return the mean loss over its examples."""
     twin.seed([seed, epoch])
     twin.train(True)
-    total, count = 0.0, 0
+    total, count, state = 0.0, 0, ()
     with tqdm(
         total=len(train),
         desc=f"epoch {epoch + 1}",
@@ -413,16 +481,19 @@ def _train_epoch(twin, train, seed, epoch, clip, progress):
     ) as bar:
         rng = np.random.default_rng([seed, epoch])
         for step, (inputs, target) in enumerate(train.batches(rng), start=1):
-            loss = twin.forward_backward(inputs, target)
+            carried = twin.carry(state, len(target))
+            loss, end = twin.forward_backward(inputs, target, carried)
+            state = _state_to_carry("train", train, end)
             if not math.isfinite(loss):
                 raise FloatingPointError(
                     f"loss={loss} at epoch {epoch + 1}, step {step}: expected a finite number. "
                     f"Look for NaN in the inputs; else lower the learning rate, or pass clip=1.0"
                 )
             twin.step(clip)
-            total += loss * len(target)
-            count += len(target)
-            bar.update(len(target))
+            examples = _examples(train, target)
+            total += loss * examples
+            count += examples
+            bar.update(examples)
             bar.set_postfix(loss=f"{total / count:.4f}", refresh=False)
     return total / count
 

@@ -115,7 +115,39 @@ def _models():
             yield Case("SequencePredictor", (D, H, K), kwargs, ("sequences", "lengths"))
 
 
-CASES = [*_cells(), *_layers(), *_recurrent(), *_gated(), *_models()]
+def _forecasters():
+    """Sizes of their own, all different: what is cut into segments has more of them."""
+    for look_back, horizon, channels, kwargs in (
+        (10, 14, 3, {"hidden_size": 12}),
+        (10, 14, 3, {"hidden_size": 9, "channel_embedding": False}),
+        (2, 14, 3, {"hidden_size": 12}),  # one segment back
+        (10, 2, 1, {"hidden_size": 12}),  # one segment ahead, one channel
+    ):
+        kwargs = {"segment_length": 2, **kwargs, "dropout": 0.0}
+        yield Case("SegRNN", (look_back, horizon, channels), kwargs, ("series",))
+
+
+def _language_models():
+    for cell, state in (("rnn", "state"), ("gru", "state"), ("lstm", "states")):
+        for args, kwargs in (
+            ((V, D, H), {}),
+            ((V, D, H), {"num_layers": 2}),
+            ((V, None, H), {}),  # one-hot inputs
+            ((V, H, H), {"tied": True, "num_layers": 2}),
+        ):
+            for inputs in (("characters",), ("characters", state)):
+                yield Case("LanguageModel", args, {"cell": cell, **kwargs}, inputs)
+
+
+CASES = [
+    *_cells(),
+    *_layers(),
+    *_recurrent(),
+    *_gated(),
+    *_models(),
+    *_forecasters(),
+    *_language_models(),
+]
 
 
 def make_inputs(case, rng):
@@ -126,6 +158,7 @@ def make_inputs(case, rng):
         "x_step": lambda: rng.standard_normal((N, D)),
         "x": lambda: rng.standard_normal((N, T, D) if batch_first else (T, N, D)),
         "sequences": lambda: rng.standard_normal((N, T, D)),
+        "series": lambda: rng.standard_normal((N, case.args[0], case.args[2])),
         "h": lambda: rng.standard_normal((N, H)),
         "hc": lambda: (rng.standard_normal((N, H)), rng.standard_normal((N, H))),
         "states": lambda: tuple(rng.standard_normal((2, states, N, H))),
@@ -133,5 +166,6 @@ def make_inputs(case, rng):
         "state": lambda: rng.standard_normal((states, N, H)),
         "lengths": lambda: LENGTHS.copy(),
         "tokens": lambda: rng.integers(0, V, (N, T)),
+        "characters": lambda: rng.integers(0, V, (N, T)),  # 0 is no padding
     }
     return [makers[name]() for name in case.inputs]

@@ -143,7 +143,9 @@ def test_keras_start_is_orthogonal_and_leaves_padding_at_zero(experiment):
     assert not drawn["rnn.bias_ih_l0"].any()
 
 
-@pytest.mark.parametrize(("name", "count"), [("imdb", 97), ("memory", 164), ("remedies", 204)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("imdb", 97), ("memory", 164), ("remedies", 204), ("ett", 12)]
+)
 def test_list_names_every_run_and_trains_none(name, count, tmp_path):
     command = [sys.executable, FOLDER / f"{name}.py", "--list", *arguments(tmp_path, "*")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
@@ -347,6 +349,45 @@ def test_interrupted_memory_run_goes_on_and_ends_where_an_uninterrupted_one_does
         k: v for k, v in whole.items() if k not in times
     }
     assert resumed["cpu_seconds"] is None and whole["cpu_seconds"] is not None
+
+
+def test_long_forecasts_go_on_after_an_interruption_and_leave_no_window_out(
+    script, tmp_path, monkeypatch
+):
+    module = script("ett")
+    real_fit = module.training.fit
+
+    def fit_one_epoch_then_stop(*args, epochs, **kwargs):
+        assert epochs == 2
+        real_fit(*args, epochs=1, **kwargs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module.training, "fit", fit_one_epoch_then_stop)
+    with pytest.raises(KeyboardInterrupt):
+        module.main(arguments(tmp_path / "a", "96-seed0"))
+    monkeypatch.setattr(module.training, "fit", real_fit)
+    for folder in "ab":
+        assert module.main(arguments(tmp_path / folder, "96-seed0")) == 1
+    (resumed,), (whole,) = (runs_in(tmp_path / folder).values() for folder in "ab")
+    times = {"seconds", "cpu_seconds"}
+    assert {k: v for k, v in resumed.items() if k not in times} == {
+        k: v for k, v in whole.items() if k not in times
+    }
+    assert whole["windows"] == {"train": 800 - 360 - 48 + 1, "valid": 353, "test": 353}
+    assert whole["val_mse"] == min(whole["history"]["val_mse"])
+
+
+def test_the_rate_of_long_forecasts_decays_from_the_fifth_epoch_on(script):
+    module = script("ett")
+    model, optimizer = module.build(module.SAMPLE, 48, 1, seed=0)
+    module.decay(optimizer, 0.001, updates=2)
+    rates = []
+    for _ in range(12):
+        for parameter in model.parameters():
+            parameter.grad = parameter.data.clone()
+        optimizer.step()
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.001] * 8 + [0.0008] * 2 + [0.00064] * 2)
 
 
 def test_both_twins_run_the_same_curve(script, tmp_path):

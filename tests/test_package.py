@@ -73,6 +73,26 @@ assert "torch" not in sys.modules
     assert run(code) == f"2\n{message}"
 
 
+def test_a_language_model_learns_and_writes_where_torch_is_not_installed():
+    code = (
+        BLOCK_TORCH
+        + """
+from rnnbook import scratch, training
+from rnnbook.data.characters import CharVocab
+from rnnbook.data.streams import StreamBatches
+from rnnbook.generate import generate
+vocab = CharVocab.build("ab ba\\n")
+model = scratch.LanguageModel(len(vocab), 3, 5, rng=0)
+data = StreamBatches(vocab.encode("ab ba\\n" * 9), 2, 5)
+optimizer = scratch.Adam(model.parameters())
+training.fit(model, data, data, optimizer=optimizer, epochs=2, progress=False)
+assert "torch" not in sys.modules
+print(len([character for character, _ in generate(model, vocab, "a", 7)]))
+"""
+    )
+    assert run(code) == "7"
+
+
 def test_importing_the_classifier_loads_no_torch():
     code = "import sys, rnnbook; rnnbook.classify.TextClassifier; print('torch' in sys.modules)"
     assert run(code) == "False"

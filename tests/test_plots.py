@@ -14,6 +14,16 @@ HISTORY = pd.DataFrame({"loss": [3.0, 2.0], "val_loss": [3.5, 2.5]})
 FLOW = np.array([[0.0, 0.0], [1e-4, 1e-6], [1.0, 1.0]])  # (T+1, N)
 GATE = np.linspace(0, 1, 24).reshape(4, 2, 3)  # (T, N, H)
 LOGS = np.log([[[10.0, 1.0, 0.1]], [[100.0, 1.0, np.nan]]])  # (T, N, F)
+ERRORS = pd.DataFrame({"mse": [1.0, 4.0]}, index=pd.RangeIndex(1, 3))
+TRUTH = pd.Series([1.0, 2, 3, 4], pd.date_range("2026-01-01", periods=4))
+FORECASTS = pd.DataFrame(
+    {
+        "origin": TRUTH.index[[0, 0, 1, 1]],
+        "time": TRUTH.index[[1, 2, 2, 3]],
+        "forecast": [2.5, 3.5, 3.6, 4.6],
+    }
+)
+QUANTILES = {0.1: [1, 0], 0.25: [2, 1], 0.5: [3, 3], 0.75: [4, 5], 0.9: [5, 6]}
 
 FIGURES = {
     "curves": lambda: plots.curves({"a": [3, 2, 1], "b (dashed)": [4, 3, 2]}, **LABELS),
@@ -43,6 +53,9 @@ FIGURES = {
     ),
     "yes_no": lambda: plots.yes_no({"p": np.eye(3) > 0}, xlabel="in", ylabel="out", border=2),
     "traces": lambda: plots.traces({"f": {"a": [1, 2]}}, {"write": [0]}, xlabel="step"),
+    "error_by_step": lambda: plots.error_by_step({"a": ERRORS, "b": 2 * ERRORS}),
+    "rolling_forecasts": lambda: plots.rolling_forecasts(TRUTH, {"a": FORECASTS}, ylabel="°C"),
+    "fan": lambda: plots.fan([3, 2], QUANTILES, [2, 3], ylabel="°C"),
 }
 
 
@@ -163,3 +176,31 @@ def test_singular_values_are_drawn_in_powers_of_ten():
     np.testing.assert_allclose(largest.get_xydata(), [[1, 1], [2, 2]])
     np.testing.assert_allclose(median.get_ydata(), [0, 0], atol=1e-12)
     np.testing.assert_allclose(bound.get_ydata(), [0, -1 / np.log(10)])
+
+
+def test_errors_stand_above_the_step_that_they_belong_to():
+    axes = FIGURES["error_by_step"]().axes[0]
+    np.testing.assert_array_equal(axes.lines[1].get_xydata(), [[1, 2], [2, 8]])
+    assert axes.get_ylim()[0] == 0 and axes.get_ylabel() == "MSE"
+
+
+def test_each_origin_has_its_forecast_and_a_dotted_line():
+    axes = FIGURES["rolling_forecasts"]().axes[0]
+    truth, *others = axes.lines
+    forecasts, origins = others[::2], others[1::2]
+    assert [line.get_ydata().tolist() for line in forecasts] == [[2.5, 3.5], [3.6, 4.6]]
+    assert [line.get_linestyle() for line in origins] == [":", ":"]
+    assert [pd.Timestamp(line.get_xdata()[0]) for line in origins] == list(TRUTH.index[:2])
+    assert forecasts[0].get_color() == forecasts[1].get_color() != truth.get_color()
+
+
+def test_a_fan_has_a_band_for_each_pair_of_levels_around_the_median():
+    axes = FIGURES["fan"]().axes[0]
+    wide, narrow = (band.get_paths()[0].vertices[:, 1] for band in axes.collections)
+    assert (wide.min(), wide.max(), narrow.min(), narrow.max()) == (0, 6, 1, 5)
+    labels = axes.get_legend_handles_labels()[1]
+    assert labels == ["history", "80% band", "50% band", "median", "truth"]
+    history, median, truth = axes.lines
+    np.testing.assert_array_equal(history.get_xydata(), [[-1, 3], [0, 2]])
+    np.testing.assert_array_equal(median.get_xydata(), [[1, 3], [2, 3]])
+    assert truth.get_linestyle() == "--"

@@ -16,7 +16,7 @@ def test_the_examples_of_the_readme_run_in_order(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("RNNBOOK_DATA", raising=False)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     namespace = {}
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
@@ -26,6 +26,9 @@ def test_the_examples_of_the_readme_run_in_order(tmp_path, monkeypatch):
     assert (tmp_path / "classifier.safetensors").exists()
     assert (tmp_path / "film.safetensors").exists()
     assert "[1 0]" in printed.getvalue()
+    known = set(namespace["text"].split())
+    words = namespace["written"].split()[:-1]
+    assert sum(word in known for word in words) > 0.8 * len(words) > 15
     assert "tanh" in " ".join(namespace["report"].diagnosis)
     assert "generated sample" in printed.getvalue()
 

@@ -3,6 +3,16 @@
 Nothing here imports torch: batches are NumPy arrays that both twins take.
 """
 
-from rnnbook.data import fetch, imdb, labels, tasks, text
+from rnnbook.data import characters, fetch, imdb, labels, series, shakespeare, streams, tasks, text
 
-__all__ = ["fetch", "imdb", "labels", "tasks", "text"]
+__all__ = [
+    "characters",
+    "fetch",
+    "imdb",
+    "labels",
+    "series",
+    "shakespeare",
+    "streams",
+    "tasks",
+    "text",
+]

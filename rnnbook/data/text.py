@@ -15,6 +15,7 @@ from rnnbook.files import write_atomically
 
 PAD, UNK = 0, 1
 SPECIALS = ("<pad>", "<unk>")
+FORMAT = "rnnbook.Vocab"
 # What a saved model was trained behind. Raise the version when tokenize cuts any text differently.
 TOKENIZER = {"name": "rnnbook.data.text.tokenize", "version": 1}
 
@@ -221,8 +222,7 @@ class Vocab:
 
     def save(self, path):
         """Write the vocabulary to ``path`` as JSON, whole or not at all."""
-        content = json.dumps({"format": "rnnbook.Vocab", "version": 1, "tokens": self.tokens})
-        write_atomically(path, content.encode())
+        write_tokens(path, FORMAT, self.tokens)
 
     @classmethod
     def load(cls, path):
@@ -235,20 +235,63 @@ class Vocab:
         ValueError
             The file is something else, or damaged.
         """
-        try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-            if not isinstance(content, dict) or content.get("format") != "rnnbook.Vocab":
-                raise ValueError("it is some other JSON file")
-            if content.get("version") != 1:
-                raise ValueError(f"version {content.get('version')!r} is unknown, 1 expected")
-            tokens = content.get("tokens")
-            if not isinstance(tokens, list) or not all(isinstance(t, str) for t in tokens):
-                raise ValueError("its tokens are not a list of strings")
-            return cls(tokens)
-        except ValueError as error:  # so are errors of JSON and of UTF-8
-            raise ValueError(
-                f"path={str(path)!r} is not a vocabulary that Vocab.save wrote: {error}"
-            ) from error
+        return read_tokens(path, FORMAT, cls)
+
+
+def write_tokens(path, name, tokens):
+    """Write the tokens of a vocabulary, whose format has this name, as JSON, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+    name : str
+    tokens : list of str
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; an older one is untouched.
+    """
+    content = json.dumps({"format": name, "version": 1, "tokens": tokens})
+    write_atomically(path, content.encode())
+
+
+def read_tokens(path, name, vocabulary):
+    """Read what :func:`write_tokens` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+    name : str
+        Of the format.
+    vocabulary : class
+        Called with the tokens.
+
+    Returns
+    -------
+    vocabulary
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        The file is something else, or damaged.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or content.get("format") != name:
+            raise ValueError("it is some other JSON file")
+        if content.get("version") != 1:
+            raise ValueError(f"version {content.get('version')!r} is unknown, 1 expected")
+        tokens = content.get("tokens")
+        if not isinstance(tokens, list) or not all(isinstance(t, str) for t in tokens):
+            raise ValueError("its tokens are not a list of strings")
+        return vocabulary(tokens)
+    except ValueError as error:  # so are errors of JSON and of UTF-8
+        raise ValueError(
+            f"path={str(path)!r} is not a vocabulary that {vocabulary.__name__}.save wrote: {error}"
+        ) from error
 
 
 def _tokens(text):

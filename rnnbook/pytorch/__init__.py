@@ -6,8 +6,10 @@ from torch.nn.utils import clip_grad_norm_ as clip_grad_norm
 from torch.optim import SGD, Adam
 
 from .cells import GRUCell, LSTMCell, RNNCell
+from .language import LanguageModel
 from .models import SequenceClassifier, SequencePredictor
 from .recurrent import GRU, LSTM, RNN
+from .segrnn import SegRNN
 from .truncated import truncated_bptt
 from .variants import ConcatCell, JordanCell, LayerNormCell, Unrolled
 
@@ -24,10 +26,12 @@ __all__ = [
     "GRUCell",
     "JordanCell",
     "LSTMCell",
+    "LanguageModel",
     "LayerNorm",
     "LayerNormCell",
     "Linear",
     "RNNCell",
+    "SegRNN",
     "SequenceClassifier",
     "SequencePredictor",
     "Unrolled",

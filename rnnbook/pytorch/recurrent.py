@@ -78,7 +78,7 @@ class Recurrent(nn.RNNBase):
         return time, state, lengths
 
     def _run(self, x, state, lengths):
-        """Run in pieces of time; what torch calls packed sequences, on a CPU many times as fast.
+        """Run in pieces of time; the results of packed sequences, sooner on a CPU.
 
         Sorted by length, the sequences that reach a piece are the first rows. A piece ends where a
         sequence does, so that inside, all are of one length, and torch's kernel for that takes it.

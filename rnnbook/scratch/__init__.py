@@ -2,12 +2,14 @@
 
 from .cells import GRUCell, LSTMCell, RNNCell
 from .gradcheck import gradcheck
+from .language import LanguageModel
 from .layers import Dropout, Dropout1d, Embedding, LayerNorm, Linear
 from .losses import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from .models import SequenceClassifier, SequencePredictor
 from .module import Module, Parameter
 from .optim import SGD, Adam, clip_grad_norm
 from .recurrent import GRU, LSTM, RNN
+from .segrnn import SegRNN
 from .truncated import truncated_bptt
 from .variants import ConcatCell, JordanCell, LayerNormCell, Unrolled
 
@@ -24,12 +26,14 @@ __all__ = [
     "GRUCell",
     "JordanCell",
     "LSTMCell",
+    "LanguageModel",
     "LayerNorm",
     "LayerNormCell",
     "Linear",
     "Module",
     "Parameter",
     "RNNCell",
+    "SegRNN",
     "SequenceClassifier",
     "SequencePredictor",
     "Unrolled",

@@ -60,13 +60,24 @@ class Module:
         for _, child in self.children():
             yield from child.modules()
 
-    def named_parameters(self, prefix=""):
-        """Yield ``(name, Parameter)``: first its own, then its children's, as torch does."""
+    def named_parameters(self):
+        """Yield ``(name, Parameter)``: first its own, then its children's, as torch does.
+
+        What is shared under several names comes once, under the first.
+        """
+        seen = set()
+        for name, parameter in self._names():
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield name, parameter
+
+    def _names(self, prefix=""):
+        """As :meth:`named_parameters`, but yield what is shared under each of its names."""
         for name, value in vars(self).items():
             if isinstance(value, Parameter):
                 yield prefix + name, value
         for name, child in self.children():
-            yield from child.named_parameters(f"{prefix}{name}.")
+            yield from child._names(f"{prefix}{name}.")
 
     def parameters(self):
         """List every :class:`Parameter` of this module and those below it."""
@@ -94,8 +105,11 @@ class Module:
             module.rng = rng
 
     def state_dict(self):
-        """Return ``{name: array}``, copies of all parameters: torch's names, shapes and order."""
-        return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
+        """Return ``{name: array}``, copies of all parameters: torch's names, shapes and order.
+
+        What is shared stands under each of its names, as in torch.
+        """
+        return {name: parameter.data.copy() for name, parameter in self._names()}
 
     def load_state_dict(self, state_dict):
         """Copy ``{name: array}`` into the parameters, casting to this module's dtype.
@@ -106,7 +120,7 @@ class Module:
             If a name is missing or unexpected, or a shape differs. The one message names all of
             them, and nothing has been changed.
         """
-        own = dict(self.named_parameters())
+        own = dict(self._names())
         expect.state_dict(
             {name: parameter.data.shape for name, parameter in own.items()},
             {name: np.shape(array) for name, array in state_dict.items()},

@@ -1,0 +1,405 @@
+"""Forecasts of time series: what a network has to beat, and one judge for all of them.
+
+Whatever can ``forecast(history, horizon)`` is a forecaster. Letters: N windows, L look-back,
+F horizon, C columns.
+"""
+
+import warnings
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+
+from . import expect, metrics, training
+from .data.series import windows
+
+CHUNK = 256  # windows that exist as copies at once
+
+
+@runtime_checkable
+class Forecaster(Protocol):
+    """What :func:`backtest` judges."""
+
+    def forecast(self, history, horizon):
+        """Return the F steps after ``history (N, L, C)``, or ``(L, C)`` for N = 1: (N, F, C)."""
+
+
+class LastValue:
+    """Forecast that nothing changes: y_(t+h) = y_t."""
+
+    def forecast(self, history, horizon):
+        """See :class:`Forecaster`."""
+        history = _history(history, horizon)
+        return np.repeat(history[:, -1:], horizon, axis=1)
+
+
+class Drift:
+    """Forecast on the line through the first and the last value of the look-back.
+
+    y_(t+h) = y_t + h (y_t - y_(t-L+1)) / (L - 1)
+    """
+
+    def forecast(self, history, horizon):
+        """See :class:`Forecaster`; L is at least 2."""
+        history = _history(history, horizon, least=2)
+        slope = (history[:, -1:] - history[:, :1]) / (history.shape[1] - 1)  # (N, 1, C)
+        return history[:, -1:] + np.arange(1, horizon + 1)[:, None] * slope
+
+
+class SeasonalNaive:
+    """Forecast what was at the same time of the last period.
+
+    y_(t+h) = y_(t+h-kp), with the smallest k that leads into the look-back.
+
+    Parameters
+    ----------
+    period : int
+        p, in steps: 24 for a day of hours.
+
+    Raises
+    ------
+    ValueError
+        If ``period`` is not at least 1.
+    """
+
+    def __init__(self, period):
+        expect.sizes(period=period)
+        self.period = period
+
+    def forecast(self, history, horizon):
+        """See :class:`Forecaster`; L is at least ``period``."""
+        history = _history(history, horizon, least=self.period)
+        return history[:, np.arange(horizon) % self.period - self.period]
+
+
+class ETS:
+    """Exponential smoothing with a damped trend and additive seasons, fitted to each window anew.
+
+    A level, a slope and the p seasonal values follow the series, each at a rate of its own; the
+    rates are those with the least squares of one-step errors in the look-back. One fit takes about
+    a second, and there is one for each window and column: pass ``stride`` to :func:`backtest`.
+
+    Parameters
+    ----------
+    period : int, optional
+        p, in steps, of at least 2; no seasons if None.
+    damped : bool
+        False: the slope goes on unchanged.
+
+    Raises
+    ------
+    ValueError
+        If an argument does not fit.
+
+    References
+    ----------
+    Holt (1957); Winters (1960); Gardner & McKenzie (1985), Forecasting trends in time series, for
+    the damping. statsmodels does the work.
+    """
+
+    def __init__(self, period=None, damped=True):
+        if period is not None:
+            expect.sizes(period=period)
+            if period < 2:
+                raise ValueError(f"period={period}: expected at least 2, or None for no seasons")
+        expect.one_of("damped", damped, (True, False))
+        self.period, self.damped = period, damped
+
+    def forecast(self, history, horizon):
+        """See :class:`Forecaster`; L is at least 10, and at least two periods."""
+        history = _history(history, horizon, least=max(10, 2 * (self.period or 0)))
+        forecast = np.empty((len(history), horizon, history.shape[2]))
+        for window, column in np.ndindex(len(history), history.shape[2]):
+            forecast[window, :, column] = self._one(history[window, :, column], horizon)
+        return forecast
+
+    def _one(self, values, horizon):
+        if values.min() == values.max():  # no rate fits better than another one
+            return values[-1]
+        from statsmodels.tools.sm_exceptions import ConvergenceWarning
+        from statsmodels.tsa.holtwinters import ExponentialSmoothing
+
+        model = ExponentialSmoothing(
+            np.asarray(values, float),
+            trend="add",
+            damped_trend=self.damped,
+            seasonal="add" if self.period else None,
+            seasonal_periods=self.period,
+            initialization_method="heuristic",
+        )
+        with warnings.catch_warnings():  # where the search stops early, its best rates still serve
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return model.fit().forecast(horizon)
+
+
+class Linear:
+    """Forecast by one linear map from the look-back to the horizon, fitted in closed form.
+
+    With v the last value of a window x: y = v + W (x - v) + b. W and b are those with the least
+    sum of squared errors over all windows, plus alpha times the sum of squares of W.
+
+    One map for all columns, as in the literature's DLinear and NLinear, which are such maps, found
+    by gradient descent.
+
+    Parameters
+    ----------
+    look_back, horizon : int
+        L, and F at most.
+    alpha : float
+        Ridge penalty, above 0. Tiny beside the number of windows, it only keeps W unique.
+    shared : bool
+        False: each column has a map of its own.
+
+    Attributes
+    ----------
+    weight : ndarray, (F, L), or (C, F, L) where not shared
+        W; ``None`` before :meth:`fit`, as ``bias`` is.
+    bias : ndarray, (F,), or (C, F)
+
+    Raises
+    ------
+    ValueError
+        If an argument does not fit.
+
+    References
+    ----------
+    Zeng et al. (2023), Are transformers effective for time series forecasting? (DLinear, NLinear).
+    """
+
+    weight = bias = None
+
+    def __init__(self, look_back, horizon, alpha=1.0, shared=True):
+        expect.sizes(look_back=look_back, horizon=horizon)
+        expect.positive("alpha", alpha)
+        expect.one_of("shared", shared, (True, False))
+        self.look_back, self.horizon = look_back, horizon
+        self.alpha, self.shared = alpha, shared
+
+    def fit(self, values):
+        """Fit W and b to all windows of a training part.
+
+        Parameters
+        ----------
+        values : pandas.DataFrame or ndarray, (T, C)
+            Scaled: a shared map weighs all columns alike.
+
+        Returns
+        -------
+        Linear
+            This one.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in :func:`rnnbook.data.series.windows`.
+        """
+        x, y = windows(values, self.look_back, self.horizon)
+        size, columns = self.look_back + 1, x.shape[2]
+        square, product = np.zeros((columns, size, size)), np.zeros((columns, size, self.horizon))
+        for start in range(0, len(x), CHUNK):
+            inputs, last = self._inputs(x[start : start + CHUNK])  # (C, n, L+1), (C, n, 1)
+            targets = y[start : start + CHUNK].transpose(2, 0, 1) - last  # (C, n, F)
+            square += inputs.swapaxes(1, 2) @ inputs
+            product += inputs.swapaxes(1, 2) @ targets
+        if self.shared:
+            square, product = square.sum(axis=0), product.sum(axis=0)
+        penalty = self.alpha * np.eye(size)
+        penalty[-1, -1] = 0  # the bias is free
+        solution = np.linalg.solve(square + penalty, product)  # (L+1, F), (C, L+1, F)
+        self.weight = solution[..., :-1, :].swapaxes(-1, -2)
+        self.bias = solution[..., -1, :]
+        return self
+
+    def forecast(self, history, horizon):
+        """See :class:`Forecaster`; L is ``look_back``, F at most ``horizon``, C as fitted."""
+        if self.weight is None:
+            raise RuntimeError("this map is not fitted yet: call fit(values) on the training part")
+        history = _history(history, horizon)
+        columns = "C" if self.shared else len(self.weight)
+        expect.shape("history", history, ("N", self.look_back, columns))
+        if horizon > self.horizon:
+            raise ValueError(
+                f"horizon={horizon}: expected at most {self.horizon}, as it was fitted"
+            )
+        inputs, last = self._inputs(history)
+        weight, bias = self.weight[..., :horizon, :], self.bias[..., :horizon]
+        change = inputs[..., :-1] @ weight.swapaxes(-1, -2) + bias[..., None, :]  # (C, N, F)
+        return (change + last).transpose(1, 2, 0)
+
+    def _inputs(self, x):
+        """Windows ``(N, L, C)`` less their last value, and a one for the bias: ``(C, N, L+1)``."""
+        columns = x.transpose(2, 0, 1)
+        last = columns[:, :, -1:]
+        return np.concatenate([columns - last, np.ones_like(last)], axis=2), last
+
+
+class Network:
+    """A trained network of either twin, as a forecaster.
+
+    Parameters
+    ----------
+    model : scratch.Module or torch.nn.Module
+        Turns (N, L, C) into (N, F, C), or into more steps, of which the first F are taken.
+    """
+
+    def __init__(self, model):
+        self.model = model
+
+    def forecast(self, history, horizon):
+        """See :class:`Forecaster`; L is what the model was trained on."""
+        return training.predict(self.model, _history(history, horizon))[:, :horizon]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Backtest:
+    """What :func:`backtest` found.
+
+    Attributes
+    ----------
+    by_step : pandas.DataFrame
+        One row for each step ahead, 1 to F: ``mse``, ``mae`` and, if asked for, ``mase``, each
+        the mean over windows and columns.
+    by_column : pandas.DataFrame
+        The same, one row for each column: the mean over windows and steps.
+    forecasts : pandas.DataFrame
+        Of the origins that were to be kept: ``origin`` (the label of the last row that was read),
+        ``step``, ``time`` (the label of the row that is forecast), ``column``, ``truth``,
+        ``forecast``.
+    windows : int
+        N.
+    """
+
+    by_step: pd.DataFrame
+    by_column: pd.DataFrame
+    forecasts: pd.DataFrame
+    windows: int
+
+    @property
+    def scores(self):
+        """The mean over everything, a Series: ``mse``, ``mae``, and ``mase`` if asked for."""
+        return self.by_step.mean()
+
+    def __repr__(self):
+        scores = ", ".join(f"{name} {value:.4g}" for name, value in self.scores.items())
+        return f"Backtest({self.windows:,} windows, {scores})"
+
+
+def backtest(model, frame, look_back, horizon, *, stride=1, keep=(), seasonal_error=None):
+    """Forecast from every origin of a held-out part, and compare with what came.
+
+    The model is not fitted again on the way. Errors are in the units of ``frame``: pass it scaled,
+    as the literature does, and they compare with its tables.
+
+    Parameters
+    ----------
+    model : Forecaster
+        Or what :class:`Network` makes of a trained network.
+    frame : pandas.DataFrame, (T, C)
+        The held-out part, its first window reaching back: see :func:`rnnbook.data.series.split`.
+    look_back, horizon : int
+        L and F.
+    stride : int
+        Steps from one origin to the next: 1 for all windows, more for slow models.
+    keep : sequence of int
+        Numbers of the windows, from 0, whose forecasts are returned: to be drawn.
+    seasonal_error : sequence of float, (C,), optional
+        Of the training part, from :func:`rnnbook.metrics.seasonal_error`; with it there is MASE.
+
+    Returns
+    -------
+    Backtest
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument does not fit, the part is shorter than a window, or a forecast has another
+        shape than (N, F, C) or is not finite.
+    """
+    expect.sizes(stride=stride)
+    if not isinstance(model, Forecaster):
+        raise TypeError(
+            f"model={model!r}: expected a forecaster, with forecast(history, horizon). Wrap a "
+            f"trained network: forecasting.Network(model)"
+        )
+    if not isinstance(frame, pd.DataFrame):
+        raise TypeError(f"frame is a {type(frame).__name__}: expected a pandas DataFrame")
+    x, y = (part[::stride] for part in windows(frame, look_back, horizon))
+    for number in keep:
+        expect.index("keep", number, len(x))
+    scale = _scale(seasonal_error, frame.shape[1])
+    errors, kept = _judge(model, x, y, keep)
+    if scale is not None:
+        errors["mase"] = errors["mae"] / scale
+    steps = pd.RangeIndex(1, horizon + 1, name="step")
+    by_step = pd.DataFrame({name: e.mean(axis=1) for name, e in errors.items()}, steps)
+    names = pd.Index(frame.columns, name="column")
+    by_column = pd.DataFrame({name: e.mean(axis=0) for name, e in errors.items()}, names)
+    tables = [_kept(frame, n * stride + look_back, kept[n]) for n in keep]
+    forecasts = pd.concat(tables, ignore_index=True) if tables else _kept(frame, look_back, [])
+    return Backtest(by_step, by_column, forecasts, len(x))
+
+
+def _judge(model, x, y, keep):
+    """Mean errors, ``{name: (F, C)}``, and the forecasts of some windows, ``{n: (F, C)}``."""
+    errors = {"mse": np.zeros(y.shape[1:]), "mae": np.zeros(y.shape[1:])}
+    kept = {}
+    for start in range(0, len(x), CHUNK):
+        truth = y[start : start + CHUNK]
+        forecast = np.asarray(model.forecast(x[start : start + CHUNK], y.shape[1]))
+        _expect_forecast(forecast, truth.shape)
+        share = len(truth) / len(x)
+        errors["mse"] += share * metrics.mse(forecast, truth, axis=0)
+        errors["mae"] += share * metrics.mae(forecast, truth, axis=0)
+        kept |= {n: forecast[n - start] for n in keep if start <= n < start + len(truth)}
+    return errors, kept
+
+
+def _scale(seasonal_error, columns):
+    if seasonal_error is None:
+        return None
+    scale = np.asarray(seasonal_error, float)
+    expect.shape("seasonal_error", scale, (columns,))
+    if not (np.isfinite(scale) & (scale > 0)).all():
+        raise ValueError(
+            f"seasonal_error={scale.tolist()}: expected numbers above 0. A column that repeats "
+            f"itself exactly has no MASE: leave it out"
+        )
+    return scale
+
+
+def _expect_forecast(forecast, shape):
+    if forecast.shape != shape:
+        raise ValueError(f"the model's forecast has shape {forecast.shape}: expected {shape}")
+    if not np.isfinite(forecast).all():
+        raise ValueError("the model's forecast is not finite: look at its weights and its scale")
+
+
+def _kept(frame, start, forecast):
+    """One window's forecast (F, C) from row ``start`` as a long table."""
+    rows, columns = len(forecast), list(frame.columns)
+    part = frame.iloc[start : start + rows]
+    return pd.DataFrame(
+        {
+            "origin": np.repeat(frame.index[start - 1 : start], rows * len(columns)),
+            "step": np.repeat(np.arange(1, rows + 1), len(columns)),
+            "time": np.repeat(part.index, len(columns)),
+            "column": columns * rows,
+            "truth": part.to_numpy().ravel(),
+            "forecast": np.asarray(forecast).ravel(),
+        }
+    )
+
+
+def _history(history, horizon, least=1):
+    """Check a history; return it as a batch, (N, L, C)."""
+    expect.sizes(horizon=horizon)
+    history = np.asarray(history)
+    if history.ndim == 2:
+        history = history[None]
+    expect.shape("history", history, ("N", "L", "C"))
+    if history.shape[1] < least:
+        raise ValueError(
+            f"history has shape {history.shape}: expected a look-back of at least {least} steps"
+        )
+    return history
