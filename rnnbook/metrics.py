@@ -34,12 +34,12 @@ def mse(forecast, truth, axis=None):
 
 
 def mae(forecast, truth, axis=None):
-    """Return the mean of |forecast - truth|, over all entries or along ``axis``."""
+    """Return the mean of abs(forecast - truth), over all entries or along ``axis``."""
     return np.abs(forecast - truth).mean(axis=axis)
 
 
 def seasonal_error(train, period=1):
-    """Return the mean of |y_t - y_(t-p)| of each column of a training part: what MASE divides by.
+    """Return the mean of abs(y_t - y_(t-p)) for each column of a training part, for :func:`mase`.
 
     Parameters
     ----------

@@ -8,6 +8,7 @@ import io
 
 import matplotlib as mpl
 import matplotlib.colors
+import matplotlib.dates
 import matplotlib.figure
 import numpy as np
 
@@ -740,7 +741,9 @@ def rolling_forecasts(truth, forecasts, *, ylabel, xlabel=""):
                 axes.plot(part["time"], part["forecast"], color=color, label=label)
                 axes.axvline(origin, color=COLORS["grey"], linestyle=":", linewidth=1)
         axes.set(xlabel=xlabel, ylabel=ylabel)
-        axes.tick_params(axis="x", rotation=20)
+        locator = axes.xaxis.get_major_locator()
+        if isinstance(locator, mpl.dates.AutoDateLocator):
+            axes.xaxis.set_major_formatter(mpl.dates.ConciseDateFormatter(locator))
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=5)
         return figure
 
@@ -753,7 +756,7 @@ def fan(history, quantiles, truth=None, *, xlabel="steps after the last known on
     history : sequence of float, (P,)
         What is known; its last value stands at 0.
     quantiles : dict of float to sequence of float, (F,)
-        Level to values at steps 1 to F: 0.5, and pairs such as 0.1 and 0.9.
+        Level to values at steps 1 to F: 0.5, and at least one pair such as 0.1 and 0.9.
     truth : sequence of float, (F,), optional
     xlabel, ylabel : str
         With units.
@@ -762,11 +765,13 @@ def fan(history, quantiles, truth=None, *, xlabel="steps after the last known on
         figure, axes = new_figure()
         steps = np.arange(1, len(quantiles[0.5]) + 1)
         axes.plot(np.arange(1 - len(history), 1), history, color=COLORS["grey"], label="history")
+        shares = []
         for low in sorted(level for level in quantiles if level < 0.5):
             high = next(level for level in quantiles if np.isclose(level, 1 - low))
             band = quantiles[low], quantiles[high]
-            label = f"{high - low:.0%} band"
-            axes.fill_between(steps, *band, color=COLORS["blue"], alpha=0.2, lw=0, label=label)
+            axes.fill_between(steps, *band, color=COLORS["blue"], alpha=0.2, lw=0)
+            shares.append(f"{high - low:.0%}")
+        axes.collections[0].set_label(f"bands of {', '.join(shares)}")
         axes.plot(steps, quantiles[0.5], color=COLORS["blue"], label="median")
         if truth is not None:
             axes.plot(steps, truth, "--", color=COLORS["orange"], label="truth")

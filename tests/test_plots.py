@@ -199,7 +199,7 @@ def test_a_fan_has_a_band_for_each_pair_of_levels_around_the_median():
     wide, narrow = (band.get_paths()[0].vertices[:, 1] for band in axes.collections)
     assert (wide.min(), wide.max(), narrow.min(), narrow.max()) == (0, 6, 1, 5)
     labels = axes.get_legend_handles_labels()[1]
-    assert labels == ["history", "80% band", "50% band", "median", "truth"]
+    assert labels == ["history", "bands of 80%, 50%", "median", "truth"]
     history, median, truth = axes.lines
     np.testing.assert_array_equal(history.get_xydata(), [[-1, 3], [0, 2]])
     np.testing.assert_array_equal(median.get_xydata(), [[1, 3], [2, 3]])

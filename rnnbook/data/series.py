@@ -152,8 +152,10 @@ def anomalies(path=None):
 
     Raises
     ------
-    FileNotFoundError, rnnbook.data.fetch.DataUnavailableError
-        As in :func:`load`.
+    FileNotFoundError
+        ``path`` does not exist.
+    rnnbook.data.fetch.DataUnavailableError
+        The file is not on this machine and cannot be downloaded.
     ValueError
         The file is damaged or another one.
     """
