@@ -184,3 +184,22 @@ def test_the_real_file_has_the_published_size_and_checksum():
     train, held_out = shakespeare.load(REAL)
     assert train.startswith("First Citizen:\nBefore we proceed")
     assert set(held_out) < set(train)
+
+
+def test_without_the_plays_the_package_itself_is_the_text_and_says_so(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("RNNBOOK_DATA", str(tmp_path))
+    monkeypatch.setattr(fetch, "cache_folder", lambda: tmp_path)
+    monkeypatch.setenv("RNNBOOK_OFFLINE", "1")
+    train, held_out = shakespeare.load_or_sample()
+    assert train + held_out == shakespeare.own_source()
+    assert "class LSTMCell(GatedCell):" in train + held_out
+    assert "not about Shakespeare" in capsys.readouterr().out
+
+
+def test_a_damaged_copy_of_the_plays_is_not_replaced_by_another_text(tmp_path):
+    path = tmp_path / "input.txt"
+    path.write_text("To be, or not to be", encoding="utf-8")
+    with pytest.raises(ValueError, match="not a usable copy"):
+        shakespeare.load_or_sample(path)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from rnnbook import interop, pytorch, scratch
+
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "experiments"
 RESULTS = ROOT / "book" / "results" / "imdb.json"
@@ -144,7 +146,7 @@ def test_keras_start_is_orthogonal_and_leaves_padding_at_zero(experiment):
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("imdb", 97), ("memory", 164), ("remedies", 204), ("ett", 12)]
+    ("name", "count"), [("imdb", 97), ("memory", 164), ("remedies", 204), ("ett", 12), ("text", 11)]
 )
 def test_list_names_every_run_and_trains_none(name, count, tmp_path):
     command = [sys.executable, FOLDER / f"{name}.py", "--list", *arguments(tmp_path, "*")]
@@ -388,6 +390,65 @@ def test_the_rate_of_long_forecasts_decays_from_the_fifth_epoch_on(script):
         optimizer.step()
         rates.append(optimizer.param_groups[0]["lr"])
     assert rates == pytest.approx([0.001] * 8 + [0.0008] * 2 + [0.00064] * 2)
+
+
+@pytest.mark.parametrize("run", ["lstm-seed0", "scratch-seed0", "large-seed0"])
+def test_interrupted_text_run_goes_on_and_ends_where_an_uninterrupted_one_does(
+    script, tmp_path, monkeypatch, run
+):
+    module = script("text")
+    real_fit = module.training.fit
+
+    def fit_one_epoch_then_stop(*args, epochs, **kwargs):
+        assert epochs == 2
+        real_fit(*args, epochs=1, **kwargs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module.training, "fit", fit_one_epoch_then_stop)
+    with pytest.raises(KeyboardInterrupt):
+        module.main(arguments(tmp_path / "a", run))
+    monkeypatch.setattr(module.training, "fit", real_fit)
+    for folder in "ab":
+        assert module.main(arguments(tmp_path / folder, run)) == 1
+    (resumed,), (whole,) = (runs_in(tmp_path / folder).values() for folder in "ab")
+    assert without_times(resumed) == without_times(whole)
+    assert whole["nats"] == pytest.approx(whole["history"][1]["val_loss"], abs=0.02)
+    assert len(whole["sample"]) == module.WRITTEN
+
+
+def test_both_twins_learn_the_same_from_text(script, tmp_path):
+    module = script("text")
+    for run in ("lstm-seed0", "scratch-seed0"):
+        module.main(arguments(tmp_path, run))
+    theirs, ours = runs_in(tmp_path).values()
+    assert ours["nats"] == pytest.approx(theirs["nats"], rel=1e-4)
+    assert ours["sample"] == theirs["sample"]
+
+
+@pytest.mark.parametrize("twin", ["scratch", "pytorch"])
+def test_the_rate_of_text_rises_then_falls_to_zero(script, monkeypatch, twin):
+    module = script("text")
+    monkeypatch.setattr(module, "WARM_UP", 2)
+    settings = module.LSTM._replace(embed_size=2, hidden_size=3, twin=twin)
+    model, optimizer = module.build(settings, vocab_size=5, seed=0)
+    module.follow(optimizer, 0.004, updates=4)
+    rates = []
+    for _ in range(5):
+        for parameter in model.parameters():
+            parameter.grad = parameter.data * 1.0
+        optimizer.step()
+        rates.append(optimizer.lr)
+    assert rates == pytest.approx([0.002, 0.003, 0.002, 0.001, 0])
+
+
+def test_the_kept_model_of_text_opens_in_either_twin(script, tmp_path):
+    module = script("text")
+    module.main(arguments(tmp_path, "lstm-seed0"))
+    path = tmp_path / "cache" / "text-lstm.safetensors"
+    metadata = interop.read_safetensors(path)[1]
+    arguments_ = json.loads(metadata["arguments"]) | {"vocab_size": len(metadata["vocab"])}
+    for twin in (scratch, pytorch):
+        interop.load_weights(twin.LanguageModel(**arguments_), path)
 
 
 def test_both_twins_run_the_same_curve(script, tmp_path):

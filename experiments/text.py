@@ -1,0 +1,236 @@
+"""Models of the characters of Tiny Shakespeare: the loss against the seconds that it took.
+
+    OMP_NUM_THREADS=1 python experiments/text.py    all runs, one after the other
+    python experiments/text.py --list               what is done, begun, waiting
+    python experiments/text.py --only 'lstm-*'      some runs
+    python experiments/text.py --sample             all of it, very small, on generated text
+
+Finished runs stand in the results file and are skipped. A run that was interrupted goes on from
+its last checkpoint. Run one such process at a time: they share the results file.
+"""
+
+import json
+import sys
+import time
+from typing import NamedTuple
+
+import numpy as np
+import runs
+import torch
+
+from rnnbook import pytorch, scratch, training
+from rnnbook.data import shakespeare
+from rnnbook.data.characters import CharVocab, split
+from rnnbook.data.streams import StreamBatches
+from rnnbook.generate import generate
+from rnnbook.interop import copy_weights, get_weights, save_weights
+
+PROTOCOL = [
+    "Data: Tiny Shakespeare (Karpathy, 2015), 1,115,394 characters, 65 different ones. The first "
+    "90 % are trained on, the last 10 % are the validation part. As in the references, there is no "
+    "test part: the epoch with the lowest validation loss is kept, and it is this loss that is "
+    "reported.",
+    "Training: the text is cut into batch_size streams that follow each other in it; each is read "
+    "in pieces of so many steps, the state carried from piece to piece, the gradient cut between "
+    "them. Every character but the first is predicted once an epoch. Adam, gradient norm at most "
+    "1; the learning rate rises over the first 50 updates to lr, and falls linearly to zero at the "
+    "end of the last epoch.",
+    "val_loss: mean cross entropy in nats per character over the validation part, every character "
+    "but the first predicted once. In the history, the part is read as 16 streams that start from "
+    "an empty state each; nats, the result, is that of one stream from start to end.",
+    "seconds: training and validation together, one thread. The runs rnn, gru and lstm have as "
+    "many epochs as take about 150 seconds on the machine named; nothing else about them was "
+    "chosen cell by cell, but for the learning rate of the rnn, 0.002, since 0.004 is too much "
+    "for it.",
+    "scratch: the same model, in NumPy, from the same initial weights, trained in the same way.",
+    "bfloat16: while training, matrix products and recurrent layers compute in bfloat16 "
+    "(torch.autocast), weights and updates in float32. Results are those of float32.",
+    "sample: 300 characters that the chosen weights write after a line break, temperature 0.8, "
+    "seed 0.",
+    "Seeds 0, 1, 2 set the initial weights, drawn by the twin from scratch, and dropout.",
+]
+
+
+class Settings(NamedTuple):
+    """What a run may change."""
+
+    cell: str = "lstm"
+    twin: str = "pytorch"
+    num_layers: int = 1
+    embed_size: int = 64
+    hidden_size: int = 256
+    dropout: float = 0.0
+    batch_size: int = 32
+    steps: int = 64
+    lr: float = 0.004
+    epochs: int = 6
+    bfloat16: bool = False
+
+
+LSTM = Settings()
+KINDS = {
+    "rnn": LSTM._replace(cell="rnn", lr=0.002, epochs=10),
+    "gru": LSTM._replace(cell="gru", epochs=5),
+    "lstm": LSTM,
+    "scratch": LSTM._replace(twin="scratch"),
+    "large": LSTM._replace(
+        num_layers=2, embed_size=128, hidden_size=512, dropout=0.5, batch_size=64,
+        lr=0.003, epochs=30, bfloat16=True,
+    ),
+}  # fmt: skip
+SEEDS = (0, 1, 2)
+WARM_UP = 50  # updates
+KEPT = "lstm-seed0"  # its weights are written beside the results
+PROMPT, WRITTEN, TEMPERATURE = "\n", 300, 0.8
+
+
+class Run(NamedTuple):
+    """One training: a kind of model and a seed."""
+
+    kind: str
+    seed: int
+
+    @property
+    def name(self):
+        return f"{self.kind}-seed{self.seed}"
+
+    def train(self, data, checkpoint, shrink):
+        """Train, choose; return what goes into the results file, and the model."""
+        settings = shrink(KINDS[self.kind])
+        train = StreamBatches(data.train, settings.batch_size, settings.steps)
+        valid = StreamBatches(data.valid, min(16, len(data.valid) - 1), 256)
+        model, optimizer = build(settings, len(data.vocab), self.seed)
+        updates = settings.epochs * sum(1 for _ in train.batches())
+        follow(optimizer, settings.lr, updates)
+        resumed, cpu = checkpoint.exists(), time.process_time()
+        history = training.fit(
+            model, train, valid, optimizer=optimizer, epochs=settings.epochs, clip=1.0,
+            checkpoint=checkpoint, seed=self.seed, progress=sys.stdout.isatty(),
+        )  # fmt: skip
+        cpu = time.process_time() - cpu
+        whole = StreamBatches(data.valid, 1, 1024)
+        return model, {
+            "model": "LanguageModel",
+            "kind": self.kind,
+            "seed": self.seed,
+            **settings._asdict(),
+            "vocab_size": len(data.vocab),
+            "parameters": sum(array.size for array in get_weights(model).values()),
+            "history": history.round(5).reset_index().to_dict("records"),
+            "best_epoch": int(history["val_loss"].idxmin()),
+            "nats": round(training.evaluate(model, whole)["loss"], 5),
+            "sample": "".join(
+                character
+                for character, _ in generate(model, data.vocab, PROMPT, WRITTEN, TEMPERATURE)
+            ),
+            "seconds": round(history["seconds"].sum(), 1),
+            "cpu_seconds": None if resumed else round(cpu, 1),
+        }
+
+
+RUNS = [
+    *(Run(kind, seed) for kind in ("lstm", "gru", "rnn") for seed in SEEDS),
+    Run("scratch", 0),
+    Run("large", 0),
+]
+
+
+class Data(NamedTuple):
+    """The ids of both parts, and the characters they stand for."""
+
+    vocab: CharVocab
+    train: np.ndarray
+    valid: np.ndarray
+    name: str
+
+    @classmethod
+    def load(cls, sample):
+        text = split(generated(2000)) if sample else shakespeare.load()
+        vocab = CharVocab.build("".join(text))
+        name = "generated sample, not real data" if sample else shakespeare.FILE.title
+        return cls(vocab, *map(vocab.encode, text), name)
+
+
+def generated(count):
+    """Lines of a made-up language, for the sample."""
+    rng = np.random.default_rng(0)
+    words = ["to", "be", "or", "not", "that", "is", "the", "question"]
+    lines = (" ".join(rng.choice(words, 6)) + "\n" for _ in range(count // 20))
+    return "".join(lines)
+
+
+def build(settings, vocab_size, seed):
+    """Return ``(model, optimizer)``, from the weights that the twin from scratch draws."""
+    names = ("embed_size", "hidden_size", "cell", "num_layers", "dropout")
+    arguments = {"vocab_size": vocab_size} | {name: getattr(settings, name) for name in names}
+    model = scratch.LanguageModel(**arguments, rng=seed)
+    if settings.twin == "scratch":
+        return model, scratch.Adam(model.parameters(), lr=settings.lr)
+    twin = pytorch.LanguageModel(**arguments)
+    copy_weights(model, twin)
+    if settings.bfloat16:
+        train_in_bfloat16(twin)
+    return twin, pytorch.Adam(twin.parameters(), lr=settings.lr)
+
+
+def train_in_bfloat16(model):
+    """Let a model compute in bfloat16 where that is faster, but only while it is trained."""
+    forward = model.forward
+
+    def mixed(tokens, state=None):
+        with torch.autocast("cpu", torch.bfloat16, enabled=model.training):
+            logits, state = forward(tokens, state)
+        return logits.float(), tuple(part.float() for part in state)  # of an LSTM
+
+    model.forward = mixed
+
+
+def follow(optimizer, rate, updates):
+    """Let the learning rate of either twin rise and fall, also of a run that was resumed."""
+    step = optimizer.step
+
+    def scheduled():
+        states = optimizer.state if isinstance(optimizer.state, list) else optimizer.state.values()
+        done = max((int(state["step"]) for state in states if state), default=0)
+        now = rate * min((done + 1) / WARM_UP, 1) * max(0.0, 1 - done / updates)
+        for group in getattr(optimizer, "param_groups", [{}]):
+            group["lr"] = now
+        optimizer.lr = now  # of the twin from scratch
+        step()
+
+    optimizer.step = scheduled
+
+
+def keep(model, settings, vocab, path):
+    """Write a model for the chapter: its weights, its arguments, its characters."""
+    arguments = {name: settings[name] for name in ("embed_size", "hidden_size", "cell")}
+    save_weights(model, path, {"arguments": json.dumps(arguments), "vocab": "".join(vocab.tokens)})
+
+
+def main(argv=None):
+    """Run what the command line asks for; return the number of runs that were trained."""
+
+    def prepare(args):
+        data = Data.load(args.sample)
+
+        def shrink(settings):
+            if not args.sample:
+                return settings
+            return settings._replace(embed_size=4, hidden_size=8, batch_size=4, epochs=2)
+
+        def train(run, checkpoint, done):
+            model, result = run.train(data, checkpoint, shrink)
+            if run.name == KEPT:
+                beside = args.results or runs.ROOT / "book" / "results" / "text.json"
+                folder = args.cache if args.sample else beside.parent
+                keep(model, result, data.vocab, folder / "text-lstm.safetensors")
+            return result | {"data": data.name}
+
+        return train
+
+    return runs.main("text", runs.parser(__doc__), RUNS, PROTOCOL, prepare, argv,
+                     report=("nats", "best_epoch", "seconds"))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
