@@ -240,15 +240,53 @@ class Network:
     Parameters
     ----------
     model : scratch.Module or torch.nn.Module
-        Turns (N, L, C) into (N, F, C), or into more steps, of which the first F are taken.
+        Turns (N, L, C) into (N, F, C), or into more steps, of which the first F are taken. Where
+        C is 1, it may return (N, F), as a SequencePredictor does.
+    less_last : bool
+        True: the model was trained on windows less their last value. It is subtracted from what
+        the model reads, and added to what it returns.
     """
 
-    def __init__(self, model):
-        self.model = model
+    def __init__(self, model, less_last=False):
+        expect.one_of("less_last", less_last, (True, False))
+        self.model, self.less_last = model, less_last
 
     def forecast(self, history, horizon):
         """See :class:`Forecaster`; L is what the model was trained on."""
-        return training.predict(self.model, _history(history, horizon))[:, :horizon]
+        history = _history(history, horizon)
+        last = history[:, -1:] if self.less_last else np.zeros_like(history[:, -1:])
+        forecast = training.predict(self.model, history - last)
+        if forecast.ndim == 2:
+            forecast = forecast[:, :, None]
+        return forecast[:, :horizon] + last
+
+
+class Recursive:
+    """Forecast one step, take it for what came, and forecast the next one from it.
+
+    Parameters
+    ----------
+    model : Forecaster
+        Asked for one step at a time; its window moves on, over its own forecasts.
+
+    Raises
+    ------
+    TypeError
+        If ``model`` is not a forecaster.
+    """
+
+    def __init__(self, model):
+        _expect_forecaster(model)
+        self.model = model
+
+    def forecast(self, history, horizon):
+        """See :class:`Forecaster`; L is what ``model`` reads."""
+        window = _history(history, horizon)
+        steps = []
+        for _ in range(horizon):
+            steps.append(self.model.forecast(window, 1))  # (N, 1, C)
+            window = np.concatenate([window[:, 1:], steps[-1]], axis=1)
+        return np.concatenate(steps, axis=1)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -317,11 +355,7 @@ def backtest(model, frame, look_back, horizon, *, stride=1, keep=(), seasonal_er
         shape than (N, F, C) or is not finite.
     """
     expect.sizes(stride=stride)
-    if not isinstance(model, Forecaster):
-        raise TypeError(
-            f"model={model!r}: expected a forecaster, with forecast(history, horizon). Wrap a "
-            f"trained network: forecasting.Network(model)"
-        )
+    _expect_forecaster(model)
     if not isinstance(frame, pd.DataFrame):
         raise TypeError(f"frame is a {type(frame).__name__}: expected a pandas DataFrame")
     x, y = (part[::stride] for part in windows(frame, look_back, horizon))
@@ -338,6 +372,14 @@ def backtest(model, frame, look_back, horizon, *, stride=1, keep=(), seasonal_er
     tables = [_kept(frame, n * stride + look_back, kept[n]) for n in keep]
     forecasts = pd.concat(tables, ignore_index=True) if tables else _kept(frame, look_back, [])
     return Backtest(by_step, by_column, forecasts, len(x))
+
+
+def _expect_forecaster(model):
+    if not isinstance(model, Forecaster):
+        raise TypeError(
+            f"model={model!r}: expected a forecaster, with forecast(history, horizon). Wrap a "
+            f"trained network: forecasting.Network(model)"
+        )
 
 
 def _judge(model, x, y, keep):

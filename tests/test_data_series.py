@@ -452,6 +452,27 @@ def test_what_is_nowhere_says_where_to_get_it(cache):
         series.load("ETTh3")
 
 
+def test_where_the_transformer_cannot_be_had_a_sample_says_that_it_stands_in(cache, capsys):
+    frame, real = series.load_or_sample()
+    assert not real and "a generated series in its form stands in" in capsys.readouterr().out
+    pd.testing.assert_frame_equal(series.read(frame), series.sample(), check_freq=False)
+    assert list(frame.columns) == series._CONTENT["ETTh1"][1]
+    assert len(frame) == series._CONTENT["ETTh1"][0] and not series.gaps(frame).size
+    assert not frame.equals(series.sample(seed=1))
+    day = frame.diff(24).abs().mean() < frame.diff(12).abs().mean()
+    assert day.all(), "each column repeats its day"
+
+
+def test_a_copy_of_the_transformer_that_is_at_hand_is_loaded(cache, tmp_path, capsys):
+    path = tmp_path / "mine.csv"
+    path.write_bytes(ett_bytes())
+    frame, real = series.load_or_sample(path)
+    assert real and len(frame) == 17_420 and not capsys.readouterr().out
+    path.write_text("no series")
+    with pytest.raises(ValueError, match="not a usable copy"):
+        series.load_or_sample(path)
+
+
 def test_statsmodels_brings_two_series(cache):
     co2, sunspots = series.load("co2"), series.load("sunspots")
     assert co2.shape == (2284, 1) and co2["co2"].isna().sum() == 59

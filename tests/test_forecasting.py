@@ -138,6 +138,38 @@ def test_a_network_is_judged_as_the_others_are():
     pd.testing.assert_frame_equal(network.by_step, naive.by_step, rtol=1e-5)
 
 
+class Sum(scratch.Module):
+    """(N, L, 1) to (N, 2): a network that returns the sum of its window, and 0."""
+
+    def __init__(self):
+        super().__init__(np.float64, 0)
+
+    def forward(self, x):
+        total = x.sum(axis=1)  # (N, 1)
+        return np.concatenate([total, 0 * total], axis=1), None
+
+
+def test_a_network_may_read_windows_less_their_last_value_and_return_steps_alone():
+    history = HISTORY[:, :, :1]
+    plain, less = (forecasting.Network(Sum(), flag) for flag in (False, True))
+    np.testing.assert_allclose(plain.forecast(history, 2)[0, :, 0], [1 + 2 + 4 + 7, 0])
+    np.testing.assert_allclose(less.forecast(history, 2)[0, :, 0], [-6 - 5 - 3 + 0 + 7, 7])
+    np.testing.assert_allclose(
+        less.forecast(history + 100, 2), less.forecast(history, 2) + 100
+    )  # the level is out of the network's sight
+
+
+def test_a_recursive_forecast_reads_its_own_forecasts():
+    recursive = forecasting.Recursive(forecasting.Network(Sum()))
+    np.testing.assert_allclose(
+        recursive.forecast(HISTORY[:, :, :1], 3)[0, :, 0], [14, 2 + 4 + 7 + 14, 4 + 7 + 14 + 27]
+    )
+    drift = forecasting.Recursive(forecasting.Drift())
+    assert drift.forecast(HISTORY, 3).shape == (1, 3, 2)
+    last = forecasting.Recursive(forecasting.LastValue()).forecast(HISTORY, 3)
+    np.testing.assert_allclose(last, forecasting.LastValue().forecast(HISTORY, 3))
+
+
 def test_the_scale_of_mase_is_the_error_of_the_seasonal_naive_forecast():
     train = np.array([[1.0, 0], [2, 5], [4, 1], [8, 9]])
     np.testing.assert_allclose(metrics.seasonal_error(train), [7 / 3, (5 + 4 + 8) / 3])
@@ -205,6 +237,8 @@ def test_a_forecast_that_is_not_a_number_is_not_averaged_away():
 def test_other_kinds_are_refused():
     with pytest.raises(TypeError, match=r"expected a forecaster.*forecasting\.Network"):
         forecasting.backtest(Repeat(), frame(), 4, 2)
+    with pytest.raises(TypeError, match=r"expected a forecaster"):
+        forecasting.Recursive(Repeat())
     with pytest.raises(TypeError, match="frame is a ndarray"):
         forecasting.backtest(Doubled(), frame().to_numpy(), 4, 2)
     with pytest.raises(RuntimeError, match="not fitted yet"):

@@ -136,6 +136,74 @@ def _embedded(name):
     return pd.DataFrame({"sunspots": table["SUNACTIVITY"].to_numpy(float)}, _index(years))
 
 
+def sample(rows=17_420, seed=0):
+    """A generated series in the form of ETTh1: the same stamps and columns, none of its values.
+
+    Each column has a day, a week and a year of its own, a level that wanders, and noise that is
+    forgotten within hours. It stands in where the real data cannot be had. Scores on it say
+    nothing about real transformers.
+
+    Parameters
+    ----------
+    rows : int
+        T, hours.
+    seed : int
+
+    Returns
+    -------
+    pandas.DataFrame, (T, 7)
+
+    Raises
+    ------
+    ValueError
+        ``rows`` is not positive.
+    """
+    expect.sizes(rows=rows)
+    rng = np.random.default_rng(seed)
+    stamps = pd.date_range("2016-07-01", periods=rows, freq="h", name="time")
+    columns, hours = len(_TRANSFORMER), np.arange(rows)[:, None]
+    values = 10 + 0.02 * rng.standard_normal((rows, columns)).cumsum(axis=0)  # the level
+    for period, size in (24, 2.0), (24 * 7, 0.5), (24 * 365.25, 3.0):
+        size = size * rng.uniform(0.5, 1.5, columns)
+        values += size * np.sin(2 * np.pi * (hours / period + rng.random(columns)))
+    shocks, noise = rng.standard_normal((rows, columns)), np.zeros(columns)
+    for row in range(rows):
+        noise = 0.9 * noise + 0.4 * shocks[row]
+        values[row] += noise
+    return pd.DataFrame(values, stamps, _TRANSFORMER)
+
+
+def load_or_sample(path=None):
+    """ETTh1, or a generated series in its form where it cannot be had.
+
+    Prints one line where it hands out the sample, and nothing otherwise.
+
+    Parameters
+    ----------
+    path : str or Path, optional
+        As for :func:`load`.
+
+    Returns
+    -------
+    frame : pandas.DataFrame
+    real : bool
+        False for the sample.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As :func:`load`: a copy that is there but unusable is never replaced silently.
+    """
+    try:
+        return load("ETTh1", path), True
+    except fetch.DataUnavailableError:
+        print(
+            "ETTh1 cannot be had here, so a generated series in its form stands in: the numbers "
+            "below are not about a real transformer."
+        )
+        return sample(), False
+
+
 def anomalies(path=None):
     """Return the five labelled windows of ``load("nyc_taxi")``: when traffic was unusual.
 
