@@ -35,6 +35,7 @@ class Settings(NamedTuple):
     learning_rate: float = 0.001
     epochs: int = 30
     patience: int = 10
+    bfloat16: bool = True
 
 
 HORIZONS = (96, 192, 336, 720)
@@ -67,6 +68,8 @@ PROTOCOL = [
     f"Seeds {', '.join(map(str, SEEDS))} set the initial weights, the order of the windows and "
     "dropout.",
     "last_value: the errors on the same test windows of a forecast that repeats the last value.",
+    "bfloat16: while training, matrix products compute in bfloat16 (torch.autocast), weights and "
+    "updates are float32; validation and test are in float32 throughout.",
     "Seconds: wall-clock time of training and validation; cpu_seconds: processor time, null where "
     "a run was interrupted.",
 ]
@@ -131,6 +134,8 @@ def build(settings, horizon, channels, seed):
     sizes = (settings.look_back, horizon, channels, settings.segment_length, settings.hidden_size)
     model = pytorch.SegRNN(*sizes, dropout=settings.dropout)
     copy_weights(scratch.SegRNN(*sizes, rng=seed), model)
+    if settings.bfloat16:
+        runs.train_in_bfloat16(model)
     return model, pytorch.Adam(model.parameters(), lr=settings.learning_rate)
 
 

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 import runs
-import torch
 
 from rnnbook import pytorch, scratch, training
 from rnnbook.data import shakespeare
@@ -169,20 +168,8 @@ def build(settings, vocab_size, seed):
     twin = pytorch.LanguageModel(**arguments)
     copy_weights(model, twin)
     if settings.bfloat16:
-        train_in_bfloat16(twin)
+        runs.train_in_bfloat16(twin)
     return twin, pytorch.Adam(twin.parameters(), lr=settings.lr)
-
-
-def train_in_bfloat16(model):
-    """Let a model compute in bfloat16 where that is faster, but only while it is trained."""
-    forward = model.forward
-
-    def mixed(tokens, state=None):
-        with torch.autocast("cpu", torch.bfloat16, enabled=model.training):
-            logits, state = forward(tokens, state)
-        return logits.float(), tuple(part.float() for part in state)  # of an LSTM
-
-    model.forward = mixed
 
 
 def follow(optimizer, rate, updates):

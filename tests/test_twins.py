@@ -274,15 +274,20 @@ LOSSES = {
         rng.random((N, K)),
     ),
     "mse_loss": lambda rng: (rng.standard_normal((T, N)), rng.standard_normal((T, N))),
+    "pinball_loss": lambda rng: (
+        rng.standard_normal((T, N, 3)),
+        rng.standard_normal((T, N)),
+        (0.2, 0.5, 0.9),
+    ),
 }
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses_and_their_gradients_match_torch(name):
-    prediction, target = LOSSES[name](np.random.default_rng(5))
-    loss, gradient = getattr(scratch, name)(prediction, target)
+    prediction, target, *rest = LOSSES[name](np.random.default_rng(5))
+    loss, gradient = getattr(scratch, name)(prediction, target, *rest)
     tensor = torch.tensor(prediction, requires_grad=True)
-    expected = getattr(pytorch, name)(tensor, torch.tensor(target))
+    expected = getattr(pytorch, name)(tensor, torch.tensor(target), *rest)
     expected.backward()
     assert abs(loss - expected.item()) < OUTPUT_TOLERANCE * max(1, abs(loss))
     assert error(gradient, tensor.grad) < GRADIENT_TOLERANCE
@@ -429,7 +434,7 @@ SIGNATURES = [
     "RNNCell", "LSTMCell", "GRUCell", "ConcatCell", "JordanCell", "LayerNormCell", "RNN", "LSTM",
     "GRU", "Unrolled", "Linear", "Embedding", "Dropout", "LayerNorm", "SequenceClassifier",
     "SequencePredictor", "LanguageModel", "SegRNN", "SGD", "Adam", "clip_grad_norm", "mse_loss",
-    "truncated_bptt",
+    "pinball_loss", "truncated_bptt",
 ]  # fmt: skip
 
 
@@ -504,3 +509,19 @@ def test_blocks_cover_every_step_once_in_either_direction(time, batch):
     np.testing.assert_array_equal(np.concatenate(backwards), steps[::-1])
     if batch == 10**6:
         assert len(forwards) == time
+
+
+@pytest.mark.parametrize("lengths", [None, [3, 5, 1]])
+@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
+def test_layers_of_torch_take_part_in_mixed_precision(cell, lengths):
+    torch.manual_seed(0)
+    layer = getattr(pytorch, cell)(4, 6, num_layers=2)
+    x = torch.randn(5, 3, 4)
+    expected, _ = layer(x, None, lengths)
+    with torch.autocast("cpu", torch.bfloat16):
+        y, state = layer(x.bfloat16(), None, lengths)
+        again, _ = layer(x, state, lengths)  # what comes out may go in
+    torch.testing.assert_close(y.float(), expected, atol=0.05, rtol=0)
+    assert again.shape == y.shape
+    y.float().sum().backward()
+    assert {parameter.grad.dtype for parameter in layer.parameters()} == {torch.float32}

@@ -50,7 +50,7 @@ class Recurrent(nn.RNNBase):
         ValueError, TypeError
             If a shape or dtype does not fit, T is 0, or a length is outside 1 to T.
         """
-        time, state, lengths = self._check(x, state, lengths)
+        x, time, state, lengths = self._check(x, state, lengths)
         if lengths is None and self.in_kernel:
             return super().forward(x, state)
         if x.is_cuda and self.in_kernel:
@@ -62,7 +62,10 @@ class Recurrent(nn.RNNBase):
     def _check(self, x, state, lengths):
         letters = ("N", "T") if self.batch_first else ("T", "N")
         expect.shape("x", x, (*letters, self.input_size))
-        expect.dtype("x", x, self.weight_ih_l0.dtype)
+        kind = self.weight_ih_l0.dtype
+        mixed = torch.is_autocast_enabled(x.device.type)  # then torch chooses the precision
+        x = x.to(kind) if mixed else x
+        expect.dtype("x", x, kind)
         batch, time = x.shape[:2] if self.batch_first else x.shape[1::-1]
         if time == 0:
             raise ValueError(f"x has T=0 steps (shape {tuple(x.shape)}): expected at least one")
@@ -71,11 +74,12 @@ class Recurrent(nn.RNNBase):
             zeros = x.new_zeros(shape)
             state = zeros if self.states == 1 else (zeros, zeros)
         parts = [state] if self.states == 1 else list(state)
-        expect.state(parts, self.states, shape, x.dtype)
+        parts = [part.to(kind) for part in parts] if mixed else parts
+        expect.state(parts, self.states, shape, kind)
         if lengths is not None:
             lengths = torch.as_tensor(lengths)
             expect.lengths(lengths, time, batch)
-        return time, state, lengths
+        return x, time, (parts[0] if self.states == 1 else tuple(parts)), lengths
 
     def _run(self, x, state, lengths):
         """Run in pieces of time; the results of packed sequences, sooner on a CPU.
