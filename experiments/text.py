@@ -73,8 +73,8 @@ KINDS = {
     "lstm": LSTM,
     "scratch": LSTM._replace(twin="scratch"),
     "large": LSTM._replace(
-        num_layers=2, embed_size=128, hidden_size=512, dropout=0.5, batch_size=64,
-        lr=0.003, epochs=30, bfloat16=True,
+        num_layers=2, embed_size=128, hidden_size=384, dropout=0.4, batch_size=64, lr=0.003,
+        epochs=24, bfloat16=True,
     ),
 }  # fmt: skip
 SEEDS = (0, 1, 2)
