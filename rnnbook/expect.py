@@ -5,8 +5,10 @@ array) before any work is done. They read only ``shape``, ``dtype`` and values, 
 and torch tensors both pass through them.
 """
 
+import itertools
 import math
 import numbers
+from collections.abc import Iterable
 
 
 def sizes(**named):
@@ -124,6 +126,19 @@ def probabilities(name, array):
     wrong = array[~((array >= 0) & (array <= 1))]
     if len(wrong):
         raise ValueError(f"{name} contains {float(wrong[0]):g}: expected probabilities, 0 to 1")
+
+
+def levels(name, value, median=False):
+    """``value`` holds rising numbers q with 0 < q < 1; 0.5 is one of them if ``median``."""
+    values = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else []
+    good = bool(values) and all(isinstance(q, numbers.Real) and 0 < q < 1 for q in values)
+    if not good or any(a >= b for a, b in itertools.pairwise(values)):
+        raise ValueError(
+            f"{name}={value!r}: expected numbers between 0 and 1, each larger than the one before, "
+            f"such as (0.1, 0.5, 0.9)"
+        )
+    if median and 0.5 not in values:
+        raise ValueError(f"{name}={value!r}: expected 0.5, the median, to be one of them")
 
 
 def lengths(value, time, batch):

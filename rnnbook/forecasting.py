@@ -18,18 +18,34 @@ CHUNK = 256  # windows that exist as copies at once
 
 
 @runtime_checkable
-class Forecaster(Protocol):
+class SupportsForecast(Protocol):
     """What :func:`backtest` judges."""
 
     def forecast(self, history, horizon):
         """Return the F steps after ``history (N, L, C)``, or ``(L, C)`` for N = 1: (N, F, C)."""
 
 
+@runtime_checkable
+class SupportsQuantiles(SupportsForecast, Protocol):
+    """A forecaster that says how sure it is; its ``forecast`` is the median.
+
+    Attributes
+    ----------
+    quantiles : tuple of float, (Q,)
+        Levels between 0 and 1, rising, 0.5 among them.
+    """
+
+    quantiles: tuple
+
+    def forecast_quantiles(self, history, horizon):
+        """Return the Q quantiles of each of the F steps after ``history``: (N, F, C, Q)."""
+
+
 class LastValue:
     """Forecast that nothing changes: y_(t+h) = y_t."""
 
     def forecast(self, history, horizon):
-        """See :class:`Forecaster`."""
+        """See :class:`SupportsForecast`."""
         history = _history(history, horizon)
         return np.repeat(history[:, -1:], horizon, axis=1)
 
@@ -41,7 +57,7 @@ class Drift:
     """
 
     def forecast(self, history, horizon):
-        """See :class:`Forecaster`; L is at least 2."""
+        """See :class:`SupportsForecast`; L is at least 2."""
         history = _history(history, horizon, least=2)
         slope = (history[:, -1:] - history[:, :1]) / (history.shape[1] - 1)  # (N, 1, C)
         return history[:, -1:] + np.arange(1, horizon + 1)[:, None] * slope
@@ -68,7 +84,7 @@ class SeasonalNaive:
         self.period = period
 
     def forecast(self, history, horizon):
-        """See :class:`Forecaster`; L is at least ``period``."""
+        """See :class:`SupportsForecast`; L is at least ``period``."""
         history = _history(history, horizon, least=self.period)
         return history[:, np.arange(horizon) % self.period - self.period]
 
@@ -107,7 +123,7 @@ class ETS:
         self.period, self.damped = period, damped
 
     def forecast(self, history, horizon):
-        """See :class:`Forecaster`; L is at least 10, and at least two periods."""
+        """See :class:`SupportsForecast`; L is at least 10, and at least two periods."""
         history = _history(history, horizon, least=max(10, 2 * (self.period or 0)))
         forecast = np.empty((len(history), horizon, history.shape[2]))
         for window, column in np.ndindex(len(history), history.shape[2]):
@@ -212,7 +228,7 @@ class Linear:
         return self
 
     def forecast(self, history, horizon):
-        """See :class:`Forecaster`; L is ``look_back``, F at most ``horizon``, C as fitted."""
+        """See :class:`SupportsForecast`; L is ``look_back``, F at most ``horizon``, C as fitted."""
         if self.weight is None:
             raise RuntimeError("this map is not fitted yet: call fit(values) on the training part")
         history = _history(history, horizon)
@@ -234,6 +250,72 @@ class Linear:
         return np.concatenate([columns - last, np.ones_like(last)], axis=2), last
 
 
+class WithErrors:
+    """The quantiles of any forecaster: its forecast, and the quantiles of its errors so far.
+
+    A network's quantiles have to beat these. They are the same at every time: this forecaster does
+    not know when it should be unsure.
+
+    Parameters
+    ----------
+    model : SupportsForecast
+    quantiles : sequence of float, (Q,)
+        Rising, between 0 and 1, 0.5 among them.
+
+    Attributes
+    ----------
+    errors : ndarray, (F, C, Q)
+        What is added to the forecast; ``None`` before :meth:`fit`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument does not fit.
+    """
+
+    errors = None
+
+    def __init__(self, model, quantiles=(0.1, 0.5, 0.9)):
+        _expect_forecaster(model)
+        expect.levels("quantiles", quantiles, median=True)
+        self.model, self.quantiles = model, tuple(quantiles)
+
+    def fit(self, values, look_back, horizon):
+        """Find the quantiles of the errors at each step and column, over all windows of a part.
+
+        Of a part that the model was not fitted to: its errors there are smaller than those to come.
+
+        Parameters
+        ----------
+        values : pandas.DataFrame or ndarray, (T, C)
+        look_back, horizon : int
+            L and F.
+
+        Returns
+        -------
+        WithErrors
+            This one.
+        """
+        x, y = windows(values, look_back, horizon)
+        chunks = range(0, len(x), CHUNK)
+        forecast = [self.model.forecast(x[i : i + CHUNK], horizon) for i in chunks]
+        errors = y - np.concatenate(forecast)  # (N, F, C)
+        self.errors = np.moveaxis(np.quantile(errors, self.quantiles, axis=0), 0, -1)
+        return self
+
+    def forecast(self, history, horizon):
+        """See :class:`SupportsForecast`; F is at most that of :meth:`fit`."""
+        return self.forecast_quantiles(history, horizon)[..., self.quantiles.index(0.5)]
+
+    def forecast_quantiles(self, history, horizon):
+        """See :class:`SupportsQuantiles`; F is at most that of :meth:`fit`."""
+        if self.errors is None:
+            raise RuntimeError("no errors are known yet: call fit(values, look_back, horizon)")
+        if horizon > len(self.errors):
+            raise ValueError(f"horizon={horizon}: expected at most {len(self.errors)}, as in fit")
+        return self.model.forecast(history, horizon)[..., None] + self.errors[:horizon]
+
+
 class Network:
     """A trained network of either twin, as a forecaster.
 
@@ -252,7 +334,7 @@ class Network:
         self.model, self.less_last = model, less_last
 
     def forecast(self, history, horizon):
-        """See :class:`Forecaster`; L is what the model was trained on."""
+        """See :class:`SupportsForecast`; L is what the model was trained on."""
         history = _history(history, horizon)
         last = history[:, -1:] if self.less_last else np.zeros_like(history[:, -1:])
         forecast = training.predict(self.model, history - last)
@@ -266,7 +348,7 @@ class Recursive:
 
     Parameters
     ----------
-    model : Forecaster
+    model : SupportsForecast
         Asked for one step at a time; its window moves on, over its own forecasts.
 
     Raises
@@ -280,7 +362,7 @@ class Recursive:
         self.model = model
 
     def forecast(self, history, horizon):
-        """See :class:`Forecaster`; L is what ``model`` reads."""
+        """See :class:`SupportsForecast`; L is what ``model`` reads."""
         window = _history(history, horizon)
         steps = []
         for _ in range(horizon):
@@ -297,26 +379,51 @@ class Backtest:
     ----------
     by_step : pandas.DataFrame
         One row for each step ahead, 1 to F: ``mse``, ``mae`` and, if asked for, ``mase``, each
-        the mean over windows and columns.
+        the mean over windows and columns; ``pinball`` too, if the model forecasts quantiles.
     by_column : pandas.DataFrame
         The same, one row for each column: the mean over windows and steps.
     forecasts : pandas.DataFrame
         Of the origins that were to be kept: ``origin`` (the label of the last row that was read),
         ``step``, ``time`` (the label of the row that is forecast), ``column``, ``truth``,
-        ``forecast``.
+        ``forecast``; and each quantile, under its level.
     windows : int
         N.
+    below : pandas.DataFrame, (F, Q)
+        If the model forecasts quantiles: at each step, the share of the truth at or below each of
+        them. A calibrated forecast has q in the column of level q.
     """
 
     by_step: pd.DataFrame
     by_column: pd.DataFrame
     forecasts: pd.DataFrame
     windows: int
+    below: pd.DataFrame | None = None
 
     @property
     def scores(self):
-        """The mean over everything, a Series: ``mse``, ``mae``, and ``mase`` if asked for."""
+        """The mean over everything, a Series: what ``by_step`` holds."""
         return self.by_step.mean()
+
+    def coverage(self):
+        """Return how much of the truth lies in each band between two quantiles, q and 1 - q.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a band: ``promised``, 1 - 2q, and ``covered``.
+
+        Raises
+        ------
+        RuntimeError
+            If the model forecasts no quantiles.
+        """
+        if self.below is None:
+            raise RuntimeError("this model forecasts no quantiles: there is no band that covers")
+        shares, rows = self.below.mean(), []
+        for low in (q for q in shares.index if q < 0.5):
+            high = [q for q in shares.index if abs(1 - low - q) < 1e-9]
+            rows += [(q - low, shares[q] - shares[low]) for q in high]
+        return pd.DataFrame(rows, columns=["promised", "covered"])
 
     def __repr__(self):
         scores = ", ".join(f"{name} {value:.4g}" for name, value in self.scores.items())
@@ -331,8 +438,9 @@ def backtest(model, frame, look_back, horizon, *, stride=1, keep=(), seasonal_er
 
     Parameters
     ----------
-    model : Forecaster
-        Or what :class:`Network` makes of a trained network.
+    model : SupportsForecast
+        Or what :class:`Network` makes of a trained network. A model that is a
+        :class:`SupportsQuantiles` is judged by these, too.
     frame : pandas.DataFrame, (T, C)
         The held-out part, its first window reaching back: see :func:`rnnbook.data.series.split`.
     look_back, horizon : int
@@ -362,39 +470,52 @@ def backtest(model, frame, look_back, horizon, *, stride=1, keep=(), seasonal_er
     for number in keep:
         expect.index("keep", number, len(x))
     scale = _scale(seasonal_error, frame.shape[1])
-    errors, kept = _judge(model, x, y, keep)
+    levels = list(model.quantiles) if isinstance(model, SupportsQuantiles) else []
+    errors, below, kept = _judge(model, x, y, keep, levels)
     if scale is not None:
         errors["mase"] = errors["mae"] / scale
     steps = pd.RangeIndex(1, horizon + 1, name="step")
     by_step = pd.DataFrame({name: e.mean(axis=1) for name, e in errors.items()}, steps)
     names = pd.Index(frame.columns, name="column")
     by_column = pd.DataFrame({name: e.mean(axis=0) for name, e in errors.items()}, names)
-    tables = [_kept(frame, n * stride + look_back, kept[n]) for n in keep]
-    forecasts = pd.concat(tables, ignore_index=True) if tables else _kept(frame, look_back, [])
-    return Backtest(by_step, by_column, forecasts, len(x))
+    tables = [_kept(frame, n * stride + look_back, kept[n], levels) for n in keep]
+    none = np.empty((0, frame.shape[1], len(levels) + 1))
+    tables = tables or [_kept(frame, look_back, none, levels)]
+    below = pd.DataFrame(below, steps, levels) if levels else None
+    return Backtest(by_step, by_column, pd.concat(tables, ignore_index=True), len(x), below)
 
 
-def _expect_forecaster(model):
-    if not isinstance(model, Forecaster):
-        raise TypeError(
-            f"model={model!r}: expected a forecaster, with forecast(history, horizon). Wrap a "
-            f"trained network: forecasting.Network(model)"
-        )
+def _judge(model, x, y, keep, levels):
+    """Mean errors, ``{name: (F, C)}``; shares below each quantile, (F, Q); and some forecasts.
 
-
-def _judge(model, x, y, keep):
-    """Mean errors, ``{name: (F, C)}``, and the forecasts of some windows, ``{n: (F, C)}``."""
-    errors = {"mse": np.zeros(y.shape[1:]), "mae": np.zeros(y.shape[1:])}
-    kept = {}
+    The last are ``{n: (F, C, 1+Q)}``: the point, and the quantiles behind it.
+    """
+    names = ["mse", "mae", "pinball"] if levels else ["mse", "mae"]
+    errors = {name: np.zeros(y.shape[1:]) for name in names}
+    below, kept = np.zeros((y.shape[1], len(levels))), {}
     for start in range(0, len(x), CHUNK):
         truth = y[start : start + CHUNK]
-        forecast = np.asarray(model.forecast(x[start : start + CHUNK], y.shape[1]))
-        _expect_forecast(forecast, truth.shape)
         share = len(truth) / len(x)
+        forecast, quantiles = _ask(model, x[start : start + CHUNK], truth.shape, levels)
         errors["mse"] += share * metrics.mse(forecast, truth, axis=0)
         errors["mae"] += share * metrics.mae(forecast, truth, axis=0)
-        kept |= {n: forecast[n - start] for n in keep if start <= n < start + len(truth)}
-    return errors, kept
+        if levels:
+            errors["pinball"] += share * metrics.pinball(quantiles, truth, levels, axis=0)
+            below += share * metrics.share_below(quantiles, truth, axis=(0, 2))
+        both = np.concatenate([forecast[..., None], quantiles], axis=-1)
+        kept |= {n: both[n - start] for n in keep if start <= n < start + len(truth)}
+    return errors, below, kept
+
+
+def _ask(model, x, shape, levels):
+    """The forecast (N, F, C), and the quantiles (N, F, C, Q), of which there may be none."""
+    if not levels:
+        forecast = np.asarray(model.forecast(x, shape[1]))
+        _expect_forecast(forecast, shape)
+        return forecast, np.empty((*shape, 0))
+    quantiles = np.asarray(model.forecast_quantiles(x, shape[1]))
+    _expect_forecast(quantiles, (*shape, len(levels)))
+    return quantiles[..., levels.index(0.5)], quantiles
 
 
 def _scale(seasonal_error, columns):
@@ -410,6 +531,14 @@ def _scale(seasonal_error, columns):
     return scale
 
 
+def _expect_forecaster(model):
+    if not isinstance(model, SupportsForecast):
+        raise TypeError(
+            f"model={model!r}: expected a forecaster, with forecast(history, horizon). Wrap a "
+            f"trained network: forecasting.Network(model)"
+        )
+
+
 def _expect_forecast(forecast, shape):
     if forecast.shape != shape:
         raise ValueError(f"the model's forecast has shape {forecast.shape}: expected {shape}")
@@ -417,8 +546,8 @@ def _expect_forecast(forecast, shape):
         raise ValueError("the model's forecast is not finite: look at its weights and its scale")
 
 
-def _kept(frame, start, forecast):
-    """One window's forecast (F, C) from row ``start`` as a long table."""
+def _kept(frame, start, forecast, levels):
+    """One window's forecast (F, C, 1+Q) from row ``start`` as a long table."""
     rows, columns = len(forecast), list(frame.columns)
     part = frame.iloc[start : start + rows]
     return pd.DataFrame(
@@ -428,7 +557,8 @@ def _kept(frame, start, forecast):
             "time": np.repeat(part.index, len(columns)),
             "column": columns * rows,
             "truth": part.to_numpy().ravel(),
-            "forecast": np.asarray(forecast).ravel(),
+            "forecast": forecast[..., 0].ravel(),
+            **{q: forecast[..., i].ravel() for i, q in enumerate(levels, start=1)},
         }
     )
 

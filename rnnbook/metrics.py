@@ -78,3 +78,44 @@ def mase(forecast, truth, scale):
         From :func:`seasonal_error`, above 0.
     """
     return float((np.abs(forecast - truth) / scale).mean())
+
+
+def pinball(forecast, truth, levels, axis=None):
+    """Return the mean over ``levels`` of max(q e, (q - 1) e), with e = truth - forecast.
+
+    Parameters
+    ----------
+    forecast : ndarray, (..., Q)
+        Quantiles, one for each level.
+    truth : ndarray, (...)
+    levels : sequence of float, (Q,)
+    axis : int or tuple of int, optional
+        Of ``truth``: what the mean is over, besides the levels; all entries if None.
+
+    References
+    ----------
+    Koenker & Bassett (1978), Regression quantiles.
+    """
+    levels = np.asarray(levels, float)
+    error = np.asarray(truth)[..., None] - forecast
+    return np.maximum(levels * error, (levels - 1) * error).mean(axis=-1).mean(axis=axis)
+
+
+def share_below(forecast, truth, axis=None):
+    """Return the share of ``truth (...)`` at or below each quantile of ``forecast (..., Q)``.
+
+    Where the forecast is calibrated, it is near q for the quantile of level q. A band between two
+    quantiles covers the difference of their shares.
+
+    Parameters
+    ----------
+    forecast, truth, axis
+        As in :func:`pinball`; the Q levels stay apart.
+
+    Returns
+    -------
+    ndarray, (..., Q)
+    """
+    truth = np.asarray(truth)
+    axis = tuple(range(truth.ndim)) if axis is None else axis
+    return (truth[..., None] <= forecast).mean(axis=axis)

@@ -122,6 +122,7 @@ def _forecasters():
         (10, 14, 3, {"hidden_size": 9, "channel_embedding": False}),
         (2, 14, 3, {"hidden_size": 12}),  # one segment back
         (10, 2, 1, {"hidden_size": 12}),  # one segment ahead, one channel
+        (10, 14, 3, {"hidden_size": 12, "outputs": 5}),  # such as quantiles
     ):
         kwargs = {"segment_length": 2, **kwargs, "dropout": 0.0}
         yield Case("SegRNN", (look_back, horizon, channels), kwargs, ("series",))

@@ -160,6 +160,37 @@ def test_the_ends_of_a_series_are_not_invented():
 # --- splits and scales ----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("first", "freq", "name"),
+    [
+        ("2024-02-28 13:00", "30min", "0 days 00:30:00"),
+        ("2023-12-31", "D", "1 days 00:00:00"),
+        ("2023-11-30", "ME", "1 months"),  # ends of months: 29 February, 31 March
+        ("2023-11-01", "MS", "1 months"),
+        ("2023-11-15", "YS", "12 months"),
+        ("2023-03-31", "QE", "3 months"),
+    ],
+)
+def test_an_index_is_continued_as_pandas_would(first, freq, name):
+    whole = pd.date_range(first, periods=14, freq=freq, name="when", tz="UTC")
+    assert series.step(whole) == name
+    following = series.following(whole[:6], 8)
+    assert following.tolist() == whole[6:].tolist() and following.name == "when"
+
+
+def test_days_of_the_month_go_on_by_the_calendar():
+    index = pd.DatetimeIndex(["2024-01-15", "2024-03-15"])
+    assert series.following(index, 2).astype(str).tolist() == ["2024-05-15", "2024-07-15"]
+
+
+def test_an_index_without_a_step_is_not_continued():
+    for call in (series.step, lambda index: series.following(index, 3)):
+        with pytest.raises(ValueError, match="index has 1 stamps: expected two"):
+            call(pd.DatetimeIndex(["2024-01-15"]))
+    with pytest.raises(ValueError, match="count=0"):
+        series.following(pd.DatetimeIndex(["2024-01-15", "2024-01-16"]), 0)
+
+
 def test_parts_follow_each_other_and_later_ones_reach_back():
     parts = series.split(frame(10), (5, 2, 2), look_back=3)
     rows = [part["a"].div(2).astype(int).tolist() for part in parts]

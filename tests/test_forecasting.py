@@ -31,7 +31,7 @@ def frame(rows=60, columns=2, seed=0):
     ids=lambda value: type(value).__name__,
 )
 def test_naive_forecasts_are_their_equations(model, expected):
-    assert isinstance(model, forecasting.Forecaster)
+    assert isinstance(model, forecasting.SupportsForecast)
     np.testing.assert_allclose(model.forecast(HISTORY, 3), [expected])
     np.testing.assert_allclose(
         model.forecast(HISTORY[0], 3), [expected]
@@ -112,6 +112,62 @@ def test_kept_forecasts_stand_beside_the_truth_of_their_time():
         assert row.truth == data.loc[row.time, row.column]
         assert row.forecast == 2 * data.loc[row.origin, row.column]
     assert forecasting.backtest(Doubled(), data, 4, 2).forecasts.empty
+
+
+class Spread:
+    """Two columns with quantiles of their own: the last value, less or more than it."""
+
+    quantiles = (0.2, 0.5, 0.8)
+
+    def forecast(self, history, horizon):
+        return np.repeat(history[:, -1:], horizon, axis=1)
+
+    def forecast_quantiles(self, history, horizon):
+        return self.forecast(history, horizon)[..., None] + [-0.5, 0.1, 1.0]
+
+
+def test_the_judge_counts_what_lies_below_each_quantile(monkeypatch):
+    monkeypatch.setattr(forecasting, "CHUNK", 7)
+    data = frame()
+    result = forecasting.backtest(Spread(), data, 4, 5, keep=[2])
+    x, y = series.windows(data, 4, 5)
+    quantiles = x[:, -1:, :, None] + np.array([-0.5, 0.1, 1.0])  # (N, 1, C, Q)
+    below = (y[..., None] <= quantiles).mean(axis=(0, 2))
+    np.testing.assert_allclose(result.below, below)
+    assert result.below.columns.tolist() == [0.2, 0.5, 0.8]
+    np.testing.assert_allclose(result.by_step["mae"], abs(y - quantiles[..., 1]).mean((0, 2)))
+    error = y[..., None] - quantiles
+    pinball = np.where(error > 0, np.multiply([0.2, 0.5, 0.8], error), [-0.8, -0.5, -0.2] * error)
+    np.testing.assert_allclose(result.by_step["pinball"], pinball.mean(axis=(0, 2, 3)))
+    np.testing.assert_allclose(result.by_column["pinball"], pinball.mean(axis=(0, 1, 3)))
+    bands = result.coverage()
+    np.testing.assert_allclose(bands["promised"], [0.6])
+    np.testing.assert_allclose(bands["covered"], below[:, 2].mean() - below[:, 0].mean())
+    kept = result.forecasts.query("column == 'c1'")
+    np.testing.assert_allclose(kept[0.8] - kept[0.2], 1.5)
+    np.testing.assert_allclose(kept["forecast"], kept[0.5])
+
+
+def test_a_point_forecast_has_no_coverage():
+    with pytest.raises(RuntimeError, match="forecasts no quantiles"):
+        forecasting.backtest(Doubled(), frame(), 4, 2).coverage()
+
+
+def test_errors_of_the_past_make_quantiles_of_any_forecaster():
+    data, new = frame(400), frame(30, seed=2)
+    model = forecasting.WithErrors(forecasting.SeasonalNaive(3), (0.1, 0.5, 0.75)).fit(data, 4, 5)
+    assert isinstance(model, forecasting.SupportsQuantiles)
+    x, y = series.windows(data, 4, 5)
+    errors = y - forecasting.SeasonalNaive(3).forecast(x, 5)
+    history = series.windows(new, 4, 5)[0]
+    quantiles = model.forecast_quantiles(history, 2)
+    naive = forecasting.SeasonalNaive(3).forecast(history, 2)
+    for i, q in enumerate(model.quantiles):
+        expected = naive + np.quantile(errors, q, axis=0)[:2]
+        np.testing.assert_allclose(quantiles[..., i], expected)
+    np.testing.assert_allclose(model.forecast(history, 2), quantiles[..., 1])
+    below = forecasting.backtest(model, data, 4, 5).below  # on what it was fitted to
+    np.testing.assert_allclose(below, np.broadcast_to([0.1, 0.5, 0.75], (5, 3)), atol=0.01)
 
 
 def test_a_stride_judges_every_so_many_origins():
@@ -211,6 +267,20 @@ REFUSED = {
         lambda: forecasting.backtest(Doubled(), frame(), 4, 2, seasonal_error=[1, 0]),
         r"seasonal_error=\[1.0, 0.0\]: expected numbers above 0",
     ),
+    "no median": (
+        lambda: forecasting.WithErrors(forecasting.LastValue(), (0.1, 0.9)),
+        r"quantiles=\(0.1, 0.9\): expected 0.5, the median",
+    ),
+    "falling": (
+        lambda: forecasting.WithErrors(forecasting.LastValue(), (0.5, 0.1)),
+        r"quantiles=\(0.5, 0.1\): expected numbers between 0 and 1",
+    ),
+    "further than fitted": (
+        lambda: (
+            forecasting.WithErrors(forecasting.LastValue()).fit(frame(), 4, 2).forecast(HISTORY, 3)
+        ),
+        "horizon=3: expected at most 2",
+    ),
     "other shape": (
         lambda: forecasting.backtest(forecasting.Network(Repeat()), frame(), 4, 5),
         r"forecast has shape \(52, 3, 2\): expected \(52, 5, 2\)",
@@ -241,6 +311,10 @@ def test_other_kinds_are_refused():
         forecasting.Recursive(Repeat())
     with pytest.raises(TypeError, match="frame is a ndarray"):
         forecasting.backtest(Doubled(), frame().to_numpy(), 4, 2)
+    with pytest.raises(RuntimeError, match="no errors are known yet"):
+        forecasting.WithErrors(forecasting.LastValue()).forecast(HISTORY, 2)
+    with pytest.raises(TypeError, match="expected a forecaster"):
+        forecasting.WithErrors(Repeat())
     with pytest.raises(RuntimeError, match="not fitted yet"):
         forecasting.Linear(4, 2).forecast(HISTORY, 2)
 

@@ -58,6 +58,19 @@ def test_channels_differ_by_their_embedding_alone(twin):
 
 
 @TWINS
+def test_each_output_is_what_a_model_with_that_read_out_alone_forecasts(twin):
+    several, single = build(twin, outputs=5), build(twin)
+    y, weights = predict(several, series()), get_weights(several)
+    assert y.shape == (N, HORIZON, CHANNELS, 5)
+    for number in range(5):
+        rows = slice(number * SEGMENT, (number + 1) * SEGMENT)
+        own = weights | {name: weights[name][rows] for name in ("linear.weight", "linear.bias")}
+        set_weights(single, own)
+        np.testing.assert_allclose(y[..., number], predict(single, series()), rtol=1e-12)
+    assert np.ptp(y, axis=-1).min() > 1e-6
+
+
+@TWINS
 def test_a_shorter_horizon_has_the_first_segments_of_a_longer_one(twin):
     longer, shorter = build(twin), build(twin, horizon=3 * SEGMENT)
     weights = get_weights(longer)
@@ -148,6 +161,7 @@ ARGUMENTS = [
     ({"channels": 0}, "channels=0: expected"),
     ({"segment_length": -2}, "segment_length=-2: expected"),
     ({"hidden_size": 0}, "hidden_size=0: expected"),
+    ({"outputs": 0}, "outputs=0: expected"),
     ({"look_back": 11}, "look_back=11: expected a multiple of 2, the segment_length: change"),
     ({"horizon": 13}, "horizon=13: expected a multiple of 2, the segment_length: change"),
     ({"hidden_size": 9}, "hidden_size=9: expected a multiple of 2, or channel_embedding=False"),

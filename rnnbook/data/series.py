@@ -380,6 +380,63 @@ def _is_monthly(index):
     return len(set(months)) == 1 and days and len(set(index.time)) == 1
 
 
+def step(index):
+    """Name the step of an index, such as ``"0 days 00:30:00"``, or ``"3 months"`` by the calendar.
+
+    Parameters
+    ----------
+    index : pandas.DatetimeIndex, (T,)
+        Evenly spaced, as :func:`read` returns it; T is at least 2.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two stamps.
+    """
+    if len(index) < 2:
+        raise ValueError(f"index has {len(index)} stamps: expected two at least, to see their step")
+    if _is_monthly(index):
+        return f"{_months(index)} months"
+    return str(index[-1] - index[-2])
+
+
+def following(index, count):
+    """Continue an index: the stamps of the next ``count`` steps.
+
+    Parameters
+    ----------
+    index : pandas.DatetimeIndex, (T,)
+        Evenly spaced, as :func:`read` returns it; T is at least 2. Months, quarters and years go on
+        by the calendar: after 31 January and 28 February comes 31 March.
+    count : int
+
+    Returns
+    -------
+    pandas.DatetimeIndex, (count,)
+        With the name of ``index``.
+
+    Raises
+    ------
+    ValueError
+        If an argument does not fit.
+    """
+    expect.sizes(count=count)
+    step(index)  # or there is none
+    if not _is_monthly(index):
+        offset = index[-1] - index[-2]
+    elif index.is_month_end.all():
+        offset = pd.offsets.MonthEnd(_months(index))
+    else:
+        offset = pd.DateOffset(months=_months(index))
+    stamps = [index[-1] + number * offset for number in range(1, count + 1)]
+    return pd.DatetimeIndex(stamps, name=index.name)
+
+
+def _months(index):
+    last, before = index[-1], index[-2]
+    return 12 * (last.year - before.year) + last.month - before.month
+
+
 def _numbers(name, column):
     """A column as float64; NaN where the value is missing."""
     if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column):
@@ -454,7 +511,7 @@ def fill(frame, missing="error", limit=None):
     if missing == "error":
         raise ValueError(
             f"{_report(runs)}: expected none. Pass missing='interpolate' or 'ffill', and limit=, "
-            f"the longest run to fill"
+            f"the longest run to fill, to rnnbook.data.series.read or fill"
         )
     if not (long := runs[runs.length > limit]).empty:
         raise ValueError(

@@ -7,6 +7,7 @@ from torch.optim import SGD, Adam
 
 from .cells import GRUCell, LSTMCell, RNNCell
 from .language import LanguageModel
+from .losses import pinball_loss
 from .models import SequenceClassifier, SequencePredictor
 from .recurrent import GRU, LSTM, RNN
 from .segrnn import SegRNN
@@ -39,5 +40,6 @@ __all__ = [
     "clip_grad_norm",
     "cross_entropy",
     "mse_loss",
+    "pinball_loss",
     "truncated_bptt",
 ]

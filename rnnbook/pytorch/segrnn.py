@@ -1,6 +1,6 @@
 """SegRNN in PyTorch: a forecaster that reads and writes whole segments of a series.
 
-Letters: N batch, L look-back, F horizon, C channels, w segment length, H hidden size.
+Letters: N batch, L look-back, F horizon, C channels, w segment length, H hidden size, Q outputs.
 """
 
 import torch
@@ -33,6 +33,8 @@ class SegRNN(nn.Module):
         Before the read-out.
     channel_embedding : bool
         False: there is no q_c, and p_m has size H, which may then be odd.
+    outputs : int
+        Q, numbers for each step and channel, such as quantiles; the paper's model has one.
     dtype : torch.dtype
 
     Notes
@@ -55,11 +57,12 @@ class SegRNN(nn.Module):
         hidden_size=512,
         dropout=0.5,
         channel_embedding=True,
+        outputs=1,
         *,
         dtype=None,
     ):
         expect.sizes(look_back=look_back, horizon=horizon, channels=channels)
-        expect.sizes(segment_length=segment_length, hidden_size=hidden_size)
+        expect.sizes(segment_length=segment_length, hidden_size=hidden_size, outputs=outputs)
         for name, value in ("look_back", look_back), ("horizon", horizon):
             expect.multiple(name, value, segment_length, "the segment_length: change either")
         if channel_embedding:
@@ -68,6 +71,7 @@ class SegRNN(nn.Module):
         super().__init__()
         self.look_back, self.horizon, self.channels = look_back, horizon, channels
         self.segment_length, self.hidden_size = segment_length, hidden_size
+        self.outputs = outputs
         self.ahead = horizon // segment_length  # F/w, the number of segments that are forecast
         size = hidden_size // 2 if channel_embedding else hidden_size
         self.position = nn.Parameter(torch.randn(self.ahead, size, dtype=dtype))
@@ -77,7 +81,7 @@ class SegRNN(nn.Module):
         self.embedding = nn.Linear(segment_length, hidden_size, dtype=dtype)
         self.rnn = GRU(hidden_size, hidden_size, dtype=dtype)
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(hidden_size, segment_length, dtype=dtype)
+        self.linear = nn.Linear(hidden_size, outputs * segment_length, dtype=dtype)
 
     def forward(self, x):
         """Forecast every channel of every series.
@@ -88,7 +92,7 @@ class SegRNN(nn.Module):
 
         Returns
         -------
-        Tensor, (N, F, C)
+        Tensor, (N, F, C), or (N, F, C, Q) for more than one output
             In the unit of ``x``.
 
         Raises
@@ -102,10 +106,11 @@ class SegRNN(nn.Module):
         segments = to_segments(x - last, self.segment_length)
         _, state = self.rnn(torch.relu(self.embedding(segments)))  # (1, N*C, H)
         _, h = self.rnn(self._queries(len(x)), state.repeat(1, self.ahead, 1))
-        segments = self.linear(self.dropout(h[0]))  # (F/w*N*C, w)
-        rows = len(x) * self.channels
-        segments = segments.reshape(self.ahead, rows, self.segment_length)
-        return from_segments(segments, self.channels) + last
+        segments = self.linear(self.dropout(h[0]))  # (F/w*N*C, Q*w)
+        rows = self.ahead, -1, self.segment_length  # each output is a channel of its own
+        y = from_segments(segments.reshape(rows), self.channels * self.outputs)  # (N, F, C*Q)
+        y = y.reshape(*y.shape[:2], self.channels, self.outputs) + last[..., None]
+        return y[..., 0] if self.outputs == 1 else y
 
     def _queries(self, batch):
         """What the GRU reads for each future segment, of each channel: (1, F/w*N*C, H)."""

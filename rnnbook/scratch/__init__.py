@@ -4,7 +4,7 @@ from .cells import GRUCell, LSTMCell, RNNCell
 from .gradcheck import gradcheck
 from .language import LanguageModel
 from .layers import Dropout, Dropout1d, Embedding, LayerNorm, Linear
-from .losses import binary_cross_entropy_with_logits, cross_entropy, mse_loss
+from .losses import binary_cross_entropy_with_logits, cross_entropy, mse_loss, pinball_loss
 from .models import SequenceClassifier, SequencePredictor
 from .module import Module, Parameter
 from .optim import SGD, Adam, clip_grad_norm
@@ -42,5 +42,6 @@ __all__ = [
     "cross_entropy",
     "gradcheck",
     "mse_loss",
+    "pinball_loss",
     "truncated_bptt",
 ]

@@ -88,3 +88,41 @@ def mse_loss(prediction, target):
     expect.shape("target", target, prediction.shape)
     error = prediction - target
     return float(np.square(error).mean()), error * (2 / error.size)
+
+
+def pinball_loss(prediction, target, levels):
+    """Mean of max(q e, (q - 1) e) over all entries and levels q, with e = target - prediction.
+
+    It is least where a share q of the targets lies below the prediction for q. At q = 0.5 it is
+    half the absolute error.
+
+    Parameters
+    ----------
+    prediction : ndarray, (..., Q)
+        A number for each level.
+    target : ndarray, (...)
+    levels : sequence of float, (Q,)
+        Each between 0 and 1.
+
+    Returns
+    -------
+    loss : float
+        In the target's unit.
+    dprediction : ndarray, (..., Q)
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit each other, or a level is not between 0 and 1.
+
+    References
+    ----------
+    Koenker & Bassett (1978), Regression quantiles.
+    """
+    target = np.asarray(target, dtype=prediction.dtype)
+    expect.levels("levels", levels)
+    expect.shape("prediction", prediction, (*target.shape, len(levels)))
+    levels = np.asarray(levels, dtype=prediction.dtype)
+    error = target[..., None] - prediction
+    slope = np.where(error >= 0, levels, levels - 1)  # of the loss over the error
+    return float((slope * error).mean()), -slope / error.size

@@ -1,6 +1,6 @@
 """SegRNN: a forecaster that reads and writes whole segments of a series.
 
-Letters: N batch, L look-back, F horizon, C channels, w segment length, H hidden size.
+Letters: N batch, L look-back, F horizon, C channels, w segment length, H hidden size, Q outputs.
 """
 
 import numpy as np
@@ -35,6 +35,8 @@ class SegRNN(Module):
         Before the read-out.
     channel_embedding : bool
         False: there is no q_c, and p_m has size H, which may then be odd.
+    outputs : int
+        Q, numbers for each step and channel, such as quantiles; the paper's model has one.
     dtype, rng
         See :class:`Module`.
 
@@ -65,12 +67,13 @@ class SegRNN(Module):
         hidden_size=512,
         dropout=0.5,
         channel_embedding=True,
+        outputs=1,
         *,
         dtype=np.float32,
         rng=None,
     ):
         expect.sizes(look_back=look_back, horizon=horizon, channels=channels)
-        expect.sizes(segment_length=segment_length, hidden_size=hidden_size)
+        expect.sizes(segment_length=segment_length, hidden_size=hidden_size, outputs=outputs)
         for name, value in ("look_back", look_back), ("horizon", horizon):
             expect.multiple(name, value, segment_length, "the segment_length: change either")
         if channel_embedding:
@@ -79,6 +82,7 @@ class SegRNN(Module):
         super().__init__(dtype, rng)
         self.look_back, self.horizon, self.channels = look_back, horizon, channels
         self.segment_length, self.hidden_size = segment_length, hidden_size
+        self.outputs = outputs
         self.ahead = horizon // segment_length  # F/w, the number of segments that are forecast
         size = hidden_size // 2 if channel_embedding else hidden_size
         self.position = self._normal(self.ahead, size)
@@ -87,7 +91,7 @@ class SegRNN(Module):
         self.embedding = Linear(segment_length, hidden_size, **given)
         self.rnn = GRU(hidden_size, hidden_size, **given)
         self.dropout = Dropout(dropout, **given)
-        self.linear = Linear(hidden_size, segment_length, **given)
+        self.linear = Linear(hidden_size, outputs * segment_length, **given)
 
     def forward(self, x):
         """Forecast every channel of every series.
@@ -98,7 +102,7 @@ class SegRNN(Module):
 
         Returns
         -------
-        y : ndarray, (N, F, C)
+        y : ndarray, (N, F, C), or (N, F, C, Q) for more than one output
             In the unit of ``x``.
         cache
 
@@ -118,12 +122,13 @@ class SegRNN(Module):
         h, mask = self.dropout.forward(h)
         segments, linear_cache = self.linear.forward(h.reshape(self.ahead, -1, self.hidden_size))
         cache = embedding_cache, features, y.shape, rnn_cache, cell_cache, mask, linear_cache
-        return from_segments(segments, self.channels) + last, cache
+        return self._join(segments, last), cache
 
     def backward(self, dy, cache):
-        """Map ``dy (N, F, C)`` to ``dx (N, L, C)``; add to every parameter's gradient."""
+        """Map ``dy``, of the shape of y, to ``dx (N, L, C)``; add to every parameter's gradient."""
         embedding_cache, features, y_shape, rnn_cache, cell_cache, mask, linear_cache = cache
-        dh = self.linear.backward(to_segments(dy, self.segment_length), linear_cache)
+        dsegments, dlast = self._join_backward(dy)
+        dh = self.linear.backward(dsegments, linear_cache)
         dh = self.dropout.backward(dh.reshape(-1, self.hidden_size), mask)
         dqueries, dstates = self.rnn.cells[0].backward(dh, cell_cache)
         self._queries_backward(dqueries)
@@ -131,8 +136,22 @@ class SegRNN(Module):
         dfeatures, _ = self.rnn.backward(np.zeros(y_shape, dy.dtype), dstate, rnn_cache)
         da = dfeatures * relu_slope(features)
         dx = from_segments(self.embedding.backward(da, embedding_cache), self.channels)
-        dx[:, -1] += dy.sum(axis=1) - dx.sum(axis=1)  # v was added, and subtracted
+        dx[:, -1] += dlast - dx.sum(axis=1)  # v was added, and subtracted
         return dx
+
+    def _join(self, segments, last):
+        """Turn ``segments (F/w, N*C, Q*w)`` into forecasts, and add ``last (N, 1, C)``."""
+        rows = self.ahead, -1, self.segment_length  # each output is a channel of its own
+        y = from_segments(segments.reshape(rows), self.channels * self.outputs)  # (N, F, C*Q)
+        y = y.reshape(*y.shape[:2], self.channels, self.outputs) + last[..., None]
+        return y[..., 0] if self.outputs == 1 else y
+
+    def _join_backward(self, dy):
+        """Return the gradients of ``segments`` and, summed over F, of ``last``: (N, C)."""
+        dy = dy.reshape(*dy.shape[:3], self.outputs)  # (N, F, C, Q)
+        dsegments = to_segments(dy.reshape(*dy.shape[:2], -1), self.segment_length)
+        size = self.outputs * self.segment_length
+        return dsegments.reshape(self.ahead, -1, size), dy.sum(axis=(1, 3))
 
     def _normal(self, *shape):
         return Parameter(self.rng.standard_normal(shape).astype(self.dtype))

@@ -1,0 +1,40 @@
+"""The loss that torch lacks."""
+
+import torch
+
+from rnnbook import expect
+
+
+def pinball_loss(prediction, target, levels):
+    """Mean of max(q e, (q - 1) e) over all entries and levels q, with e = target - prediction.
+
+    It is least where a share q of the targets lies below the prediction for q. At q = 0.5 it is
+    half the absolute error.
+
+    Parameters
+    ----------
+    prediction : Tensor, (..., Q)
+        A number for each level.
+    target : Tensor, (...)
+    levels : sequence of float, (Q,)
+        Each between 0 and 1.
+
+    Returns
+    -------
+    Tensor, ()
+        In the target's unit.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit each other, or a level is not between 0 and 1.
+
+    References
+    ----------
+    Koenker & Bassett (1978), Regression quantiles.
+    """
+    expect.levels("levels", levels)
+    expect.shape("prediction", prediction, (*target.shape, len(levels)))
+    levels = prediction.new_tensor(levels)
+    error = target[..., None] - prediction
+    return (torch.where(error >= 0, levels, levels - 1) * error).mean()
