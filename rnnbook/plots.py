@@ -633,6 +633,33 @@ def every_run(panels, *, xlabel):
         return figure
 
 
+def every_path(groups, *, xlabel, ylabel, references=None):
+    """Draw each run as a line with points over its own horizontal axis.
+
+    Parameters
+    ----------
+    groups : dict of str to list of (x, y)
+        Legend entry to its runs, each two sequences of equal length.
+    xlabel, ylabel : str
+        With units.
+    references : dict of str to float, optional
+        Label and height of dashed lines.
+    """
+    with mpl.rc_context(STYLE):
+        figure, axes = new_figure()
+        for color, (name, runs) in zip(COLORS.values(), groups.items(), strict=False):
+            for number, (x, y) in enumerate(runs):
+                label = None if number else name
+                axes.plot(x, y, ".-", color=color, linewidth=1, label=label)
+        for name, height in (references or {}).items():
+            axes.axhline(height, color="#666666", linestyle="--", linewidth=1)
+            axes.annotate(name, (1, height), xycoords=("axes fraction", "data"), ha="right",
+                          va="bottom", fontsize=9, color="#444444")  # fmt: skip
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        axes.legend()
+        return figure
+
+
 def yes_no(panels, *, xlabel, ylabel, border=None):
     """Draw tables of yes (blue) and no (white) side by side, both axes counted from 1.
 

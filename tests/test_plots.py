@@ -44,6 +44,9 @@ FIGURES = {
         {"p": {"a": {"x": [1, 2], "y": []}, "b": {"x": [3], "y": [4]}}}, xlabel="share"
     ),
     "every_run": lambda: plots.every_run({"p": {"a": [[1, 2], [3, np.nan]]}}, xlabel="step"),
+    "every_path": lambda: plots.every_path(
+        {"a": [([1, 2], [4, 3]), ([2, 4], [5, 3])]}, **LABELS, references={"counting": 3.5}
+    ),
     "gradient_flow": lambda: plots.gradient_flow({"a": FLOW, "b": FLOW**2}),
     "gate_activity": lambda: plots.gate_activity({"f": GATE, "c": 4 * GATE - 2}, 1),
     "saturation": lambda: plots.saturation({"f": saturation(GATE)}),
@@ -148,6 +151,15 @@ def test_a_run_that_overflows_ends_in_a_cross():
     np.testing.assert_array_equal(whole.get_ydata(), [1, 2])
     np.testing.assert_array_equal(short.get_ydata(), [3])
     assert cross.get_marker() == "x" and cross.get_xydata().tolist() == [[1, 3]]
+
+
+def test_each_path_has_its_own_axis_and_its_name_once():
+    axes = FIGURES["every_path"]().axes[0]
+    first, second, reference = axes.lines
+    assert second.get_xdata().tolist() == [2, 4] and second.get_ydata().tolist() == [5, 3]
+    assert first.get_color() == second.get_color()
+    assert [text.get_text() for text in axes.get_legend().texts] == ["a"]
+    assert reference.get_ydata()[0] == 3.5 and axes.texts[0].get_text() == "counting"
 
 
 def test_a_gradient_flow_is_the_geometric_mean_and_leaves_out_zeros():
