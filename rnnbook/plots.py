@@ -633,7 +633,7 @@ def every_run(panels, *, xlabel):
         return figure
 
 
-def every_path(groups, *, xlabel, ylabel, references=None):
+def every_path(groups, *, xlabel, ylabel, references=None, logx=False):
     """Draw each run as a line with points over its own horizontal axis.
 
     Parameters
@@ -644,6 +644,8 @@ def every_path(groups, *, xlabel, ylabel, references=None):
         With units.
     references : dict of str to float, optional
         Label and height of dashed lines.
+    logx : bool
+        Powers of two on the horizontal axis.
     """
     with mpl.rc_context(STYLE):
         figure, axes = new_figure()
@@ -656,6 +658,9 @@ def every_path(groups, *, xlabel, ylabel, references=None):
             axes.annotate(name, (1, height), xycoords=("axes fraction", "data"), ha="right",
                           va="bottom", fontsize=9, color="#444444")  # fmt: skip
         axes.set(xlabel=xlabel, ylabel=ylabel)
+        if logx:
+            axes.set_xscale("log", base=2)
+            axes.xaxis.set_major_formatter("{x:g}")
         axes.legend()
         return figure
 
