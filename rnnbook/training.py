@@ -16,10 +16,12 @@ import pandas as pd
 import safetensors.numpy
 from tqdm import tqdm
 
-from . import expect, scratch
+from . import expect
 from .files import write_atomically
-from .interop import get_weights, is_torch, read_safetensors, set_weights
+from .interop import get_weights, read_safetensors, set_weights
 from .metrics import accuracy
+from .processes import Processes
+from .twins import steps_as_examples, twin_of
 
 METRICS = {"accuracy": accuracy}
 
@@ -77,169 +79,6 @@ class ArrayBatches:
             yield tuple(array[rows] for array in self.inputs), self.target[rows]
 
 
-class ScratchTwin:
-    """How the loop drives a scratch model."""
-
-    def __init__(self, model, optimizer=None, loss="cross_entropy"):
-        self.model, self.optimizer = model, optimizer
-        self.loss = getattr(scratch, loss) if isinstance(loss, str) else loss
-        self.of_classes = loss == "cross_entropy"  # of (N, K), or of every step: (N, T, K)
-
-    def parameters(self):
-        """Return those of the model and those of the optimizer."""
-        if not isinstance(self.optimizer, scratch.optim.Optimizer):
-            raise TypeError(f"optimizer={self.optimizer!r}: expected one of rnnbook.scratch")
-        return self.model.parameters(), self.optimizer.params
-
-    def seed(self, seed):
-        self.model.seed(seed)
-
-    def train(self, mode):
-        self.model.train(mode)
-
-    def _arrays(self, inputs):
-        for x in inputs:
-            yield x.astype(self.model.dtype) if np.issubdtype(x.dtype, np.floating) else x
-
-    def forward_backward(self, inputs, target, state=()):
-        """Fill the gradients; return the loss, and the state in a list: empty if there is none."""
-        with np.errstate(over="ignore", invalid="ignore"):  # fit() checks the loss itself
-            output, *state, cache = self.model.forward(*self._arrays(inputs), *state)
-            loss, doutput = self._loss(output, target)
-            self.optimizer.zero_grad()
-            self.model.backward(doutput, *(None for _ in state), cache)  # None: the cut
-        return loss, state
-
-    def _loss(self, output, target):
-        if not self.of_classes or output.ndim < 3:
-            return self.loss(output, target)
-        loss, doutput = self.loss(*_steps_as_examples(output, target))
-        return loss, doutput.reshape(output.shape)
-
-    def step(self, clip):
-        if clip is not None:
-            scratch.clip_grad_norm(self.model.parameters(), clip)
-        self.optimizer.step()
-
-    def predict(self, inputs, state=()):
-        """Return the output, and the state in a list: empty if there is none."""
-        return _output_and_state(self.model(*self._arrays(inputs), *state))
-
-    def evaluate(self, inputs, target, state=()):
-        """Return (output, loss, state)."""
-        output, state = self.predict(inputs, state)
-        return output, self._loss(output, target)[0], state
-
-    def carry(self, state, rows):
-        """What of a state goes on to a batch of so many rows."""
-        return _each_array(state, lambda part: part[:, :rows])
-
-    def optimizer_arrays(self):
-        return self.optimizer.state_dict()
-
-    def load_optimizer_arrays(self, arrays):
-        self.optimizer.load_state_dict(arrays)
-
-
-class TorchTwin:
-    """How the loop drives a torch model, on whatever device its parameters are."""
-
-    def __init__(self, model, optimizer=None, loss="cross_entropy"):
-        import torch
-
-        self.torch = torch
-        self.model, self.optimizer = model, optimizer
-        self.loss = getattr(torch.nn.functional, loss) if isinstance(loss, str) else loss
-        self.of_classes = loss == "cross_entropy"  # of (N, K), or of every step: (N, T, K)
-        self.of_probabilities = loss == "binary_cross_entropy_with_logits"
-        self.like = next(model.parameters())
-
-    def parameters(self):
-        """Return those of the model and those of the optimizer."""
-        if not isinstance(self.optimizer, self.torch.optim.Optimizer):
-            raise TypeError(f"optimizer={self.optimizer!r}: expected one of torch.optim")
-        groups = self.optimizer.param_groups
-        return list(self.model.parameters()), [p for group in groups for p in group["params"]]
-
-    def seed(self, seed):
-        state = np.random.SeedSequence(seed).generate_state(2, np.uint32)
-        self.torch.manual_seed(int(state[0]) << 32 | int(state[1]))
-
-    def train(self, mode):
-        self.model.train(mode)
-
-    def _tensor(self, array):
-        tensor = self.torch.as_tensor(array)
-        dtype = self.like.dtype if tensor.is_floating_point() else tensor.dtype
-        return tensor.to(self.like.device, dtype)
-
-    def _forward(self, inputs, state):
-        return _output_and_state(self.model(*map(self._tensor, inputs), *state))
-
-    def forward_backward(self, inputs, target, state=()):
-        """Fill the gradients; return the loss, and the state in a list: empty if there is none."""
-        output, state = self._forward(inputs, state)
-        loss = self._loss(output, target)
-        self.optimizer.zero_grad()
-        loss.backward()
-        return loss.item(), state
-
-    def _loss(self, output, target):
-        target = self._target(output, target)
-        if self.of_classes:
-            if output.ndim == 3:
-                output, target = _steps_as_examples(output, target)
-            expect.classes(output, target)  # torch itself would leave out class -100
-            target = target.long()
-        if self.of_probabilities:
-            expect.probabilities("target", target)
-        return self.loss(output, target)
-
-    def _target(self, output, target):
-        """Class numbers stay integers; whatever has the shape of the output becomes its dtype."""
-        target = self._tensor(target)
-        return target.to(output.dtype) if target.shape == output.shape else target
-
-    def step(self, clip):
-        if clip is not None:
-            self.torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip)
-        self.optimizer.step()
-
-    def predict(self, inputs, state=()):
-        """Return the output, and the state in a list: empty if there is none."""
-        with self.torch.no_grad():
-            output, state = self._forward(inputs, state)
-        return output.cpu().numpy(), state
-
-    def evaluate(self, inputs, target, state=()):
-        """Return (output, loss, state)."""
-        with self.torch.no_grad():
-            output, state = self._forward(inputs, state)
-            loss = self._loss(output, target)
-        return output.cpu().numpy(), loss.item(), state
-
-    def carry(self, state, rows):
-        """What of a state goes on to a batch of so many rows: detached, the gradient is cut."""
-        return _each_array(state, lambda part: part[:, :rows].detach().contiguous())
-
-    def optimizer_arrays(self):
-        state = self.optimizer.state_dict()["state"]
-        return {
-            f"{index}.{name}": self.torch.as_tensor(value).cpu().numpy()
-            for index, values in state.items()
-            for name, value in values.items()
-            if value is not None
-        }
-
-    def load_optimizer_arrays(self, arrays):
-        state = {}
-        for key, array in arrays.items():
-            index, name = key.split(".")
-            state.setdefault(int(index), {})[name] = self.torch.tensor(array)
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
 def fit(
     model,
     train,
@@ -256,8 +95,9 @@ def fit(
     tag=None,
     seed=0,
     progress=True,
+    fabric=None,
 ):
-    """Train a model of either twin.
+    """Train a model of either twin, in this process or in several that share each batch.
 
     Parameters
     ----------
@@ -296,13 +136,19 @@ def fit(
         Torch's global generator is seeded from it too.
     progress : bool
         Show a progress bar on standard output.
+    fabric : lightning_fabric.Fabric, optional
+        Launched. Chooses the device of a torch model, and the processes, on one machine or on
+        several. All call this with the same arguments; each computes its share of the rows of
+        every batch, and every step is that of the whole batch, so ``loss`` must be a mean over the
+        examples. The first process alone writes the checkpoint, which all of them read. Dropout
+        differs between processes.
 
     Returns
     -------
     pandas.DataFrame
         One row an epoch: ``loss`` (mean over the epoch, while training), ``val_loss``, the
-        metric, ``seconds``. The model is left with the weights of its best epoch, or of its last
-        where there is no ``valid``, and in evaluation mode.
+        metric, ``seconds``; the same in all processes. The model is left with the weights of its
+        best epoch, or of its last where there is no ``valid``, and in evaluation mode.
 
     Raises
     ------
@@ -310,8 +156,10 @@ def fit(
         If an argument does not fit, ``checkpoint`` belongs to another run, or the target of a
         batch does not fit the output: for "cross_entropy", a class is outside 0 to K-1.
     FloatingPointError
-        If the loss is not a finite number: at which step, and what to try. The weights are those
-        before that step.
+        If the loss, its gradient or a score on ``valid`` is not finite: at which step, and what to
+        try. The weights are those before that step; the checkpoint is that of the epoch before.
+    RuntimeError
+        If a process of ``fabric`` cannot reach the others.
     """
     train = _batches("train", train)
     valid = None if valid is None else _batches("valid", valid)
@@ -324,20 +172,27 @@ def fit(
         raise ValueError(
             f"patience={patience}, goal={goal} and metric={metric!r} need valid, held-out data"
         )
-    twin = _twin(model, optimizer, loss)
+    twin = twin_of(model, optimizer, loss)
     own, optimized = twin.parameters()
     if not {id(p) for p in optimized} <= {id(p) for p in own}:
         raise ValueError("optimizer holds other parameters: build it on model.parameters()")
+    processes = Processes(fabric)
+    processes.place(model)
 
     run = _Run(twin, metric, seed, checkpoint, tag)
+    processes.expect_equal("the epoch reached", run.epoch)
+    processes.expect_equal("the number of examples", len(train) + len(valid or ()))
+    processes.start_equal(model)
     while run.epoch < epochs and not run.is_over(patience, goal):
         start = time.perf_counter()
-        row = {"loss": _train_epoch(twin, train, seed, run.epoch, clip, progress)}
+        row = {"loss": _train_epoch(twin, train, seed, run.epoch, clip, progress, processes)}
         if valid is not None:
-            scores = evaluate(model, valid, loss=loss, metric=metric)
+            scores = _evaluate(twin, valid, metric, processes)
             row |= {f"val_{name}": score for name, score in scores.items()}
+        _expect_finite(row, run.epoch)
         row["seconds"] = time.perf_counter() - start
-        run.record(row)
+        run.record(processes.of_first_row(row), write=processes.rank == 0)
+        processes.wait()
     run.restore_best()
     twin.train(False)
     return run.history()
@@ -351,22 +206,27 @@ def evaluate(model, data, *, loss="cross_entropy", metric="loss"):
     model, data, loss, metric
         As in :func:`fit`.
     """
-    twin = _twin(model, None, loss)
+    return _evaluate(twin_of(model, None, loss), _batches("data", data), metric, Processes())
+
+
+def _evaluate(twin, data, metric, processes):
     twin.train(False)
-    data = _batches("data", data)
     outputs, targets, total, state = [], [], 0.0, ()
     for inputs, target in data.batches():
-        output, batch_loss, end = twin.evaluate(inputs, target, twin.carry(state, len(target)))
+        own_inputs, own_target, rows = processes.rows(inputs, target)
+        carried = twin.carry(state, len(own_target))
+        output, loss, end = twin.evaluate(own_inputs, own_target, carried)
         state = _state_to_carry("data", data, end)
-        total += batch_loss * _examples(data, target)
+        total += loss * _examples(data, own_target[:rows])
         if metric != "loss":
-            pair = _steps_as_examples(output, target) if _is_stateful(data) else (output, target)
-            outputs.append(pair[0])
-            targets.append(pair[1])
-    scores = {"loss": total / len(data)}
+            outputs.append(processes.spread(output, len(target)))
+            targets.append(target)
+    scores = {"loss": processes.total(total) / len(data)}
     if metric != "loss":
         name, function = _metric(metric)
-        scores[name] = function(np.concatenate(outputs), np.concatenate(targets))
+        if _is_stateful(data):
+            outputs, targets = zip(*map(steps_as_examples, outputs, targets), strict=True)
+        scores[name] = function(processes.total(np.concatenate(outputs)), np.concatenate(targets))
     return scores
 
 
@@ -385,7 +245,7 @@ def predict(model, data):
     ValueError
         If ``data`` is stateful: its examples come side by side, not in a row.
     """
-    twin = _twin(model)
+    twin = twin_of(model)
     twin.train(False)
     if isinstance(data, np.ndarray | tuple):
         inputs = data if isinstance(data, tuple) else (data,)
@@ -406,17 +266,6 @@ def _batches(name, data):
         return data
     kind = type(data).__name__
     raise TypeError(f"{name} is a {kind}: expected a pair (x, y), or an object with batches(rng)")
-
-
-def _twin(model, optimizer=None, loss="cross_entropy"):
-    if isinstance(loss, str):
-        names = ("cross_entropy", "binary_cross_entropy_with_logits", "mse_loss")
-        expect.one_of("loss", loss, names)
-    if isinstance(model, scratch.Module):
-        return ScratchTwin(model, optimizer, loss)
-    if is_torch(model):
-        return TorchTwin(model, optimizer, loss)
-    raise TypeError(f"model={model!r}: expected a rnnbook.scratch.Module or a torch.nn.Module")
 
 
 def _is_stateful(data):
@@ -440,25 +289,6 @@ def _state_to_carry(name, data, state):
     return state
 
 
-def _output_and_state(result):
-    """Split what a model returns: an output, or a pair (output, state)."""
-    output, *state = result if isinstance(result, tuple) else (result,)
-    return output, state
-
-
-def _each_array(state, function):
-    """A list of states with a function applied to each array; an LSTM's state is a pair."""
-    return [
-        tuple(map(function, part)) if isinstance(part, tuple) else function(part) for part in state
-    ]
-
-
-def _steps_as_examples(logits, target):
-    """Turn ``logits (N, T, K)`` and ``target (N, T)`` into (N T, K) and (N T,)."""
-    expect.shape("target", target, logits.shape[:2])
-    return logits.reshape(-1, logits.shape[2]), target.reshape(-1)
-
-
 def _metric(metric):
     """Return (name, function) of a metric other than the loss."""
     if callable(metric):
@@ -467,9 +297,10 @@ def _metric(metric):
     return metric, METRICS[metric]
 
 
-def _train_epoch(twin, train, seed, epoch, clip, progress):
+def _train_epoch(twin, train, seed, epoch, clip, progress, processes):
     """Run one epoch; return the mean loss over its examples."""
-    twin.seed([seed, epoch])
+    rank = [processes.rank] if processes.rank else []  # each process drops entries of its own
+    twin.seed([seed, epoch, *rank])
     twin.train(True)
     total, count, state = 0.0, 0, ()
     with tqdm(
@@ -477,25 +308,37 @@ def _train_epoch(twin, train, seed, epoch, clip, progress):
         desc=f"epoch {epoch + 1}",
         unit="example",
         file=sys.stdout,
-        disable=not progress,
+        disable=not progress or processes.rank > 0,
     ) as bar:
         rng = np.random.default_rng([seed, epoch])
         for step, (inputs, target) in enumerate(train.batches(rng), start=1):
-            carried = twin.carry(state, len(target))
-            loss, end = twin.forward_backward(inputs, target, carried)
-            state = _state_to_carry("train", train, end)
-            if not math.isfinite(loss):
-                raise FloatingPointError(
-                    f"loss={loss} at epoch {epoch + 1}, step {step}: expected a finite number. "
-                    f"Look for NaN in the inputs; else lower the learning rate, or pass clip=1.0"
-                )
-            twin.step(clip)
             examples = _examples(train, target)
+            inputs, own, rows = processes.rows(inputs, target)
+            loss, end = twin.forward_backward(inputs, own, twin.carry(state, len(own)))
+            state = _state_to_carry("train", train, end)
+            loss = processes.mean(twin, loss, rows / len(target))
+            if not math.isfinite(loss):
+                raise _diverged(f"loss={loss}", epoch, f", step {step}")
+            if not twin.step(clip):
+                raise _diverged("the gradient is not finite", epoch, f", step {step}")
             total += loss * examples
             count += examples
             bar.update(examples)
             bar.set_postfix(loss=f"{total / count:.4f}", refresh=False)
     return total / count
+
+
+def _expect_finite(row, epoch):
+    for name, value in row.items():
+        if not math.isfinite(value):
+            raise _diverged(f"{name}={value}", epoch)
+
+
+def _diverged(what, epoch, step=""):
+    return FloatingPointError(
+        f"{what} at epoch {epoch + 1}{step}: expected a finite number. Look for NaN in the inputs; "
+        f"else lower the learning rate, or pass clip=1.0"
+    )
 
 
 class _Run:
@@ -524,14 +367,14 @@ class _Run:
             return True
         return patience is not None and self.epoch - 1 - self.best >= patience
 
-    def record(self, row):
+    def record(self, row, write):
         self.rows.append(row)
         if self.column in row:
             scores = [self.sign * row[self.column] for row in self.rows]
             if self.best is None or scores[-1] > scores[self.best]:
                 self.best = self.epoch - 1
                 self.best_weights = get_weights(self.twin.model)
-        if self.checkpoint:
+        if self.checkpoint and write:
             self._save()
 
     def restore_best(self):
