@@ -1,9 +1,10 @@
-"""Weights between the twins, by name; and safetensors files that either twin loads.
+"""Weights between the twins, by name; safetensors files that either twin loads; and from Keras.
 
 Works on any :class:`rnnbook.scratch.Module` and any ``torch.nn.Module``. Nothing is ever pickled.
 """
 
 import os
+import re
 import sys
 
 import numpy as np
@@ -13,6 +14,12 @@ import safetensors.numpy
 from . import expect
 from .files import write_atomically
 from .scratch import Module
+
+KERAS_LAYERS = {"RNN": "SimpleRNN", "LSTM": "LSTM", "GRU": "GRU"}
+KERAS_LETTERS = {"Embedding": "E", "Bidirectional": "R", "Dense": "D"} | dict.fromkeys(
+    KERAS_LAYERS.values(), "R"
+)
+KERAS_GATES = {"RNN": [0], "LSTM": [0, 1, 2, 3], "GRU": [1, 0, 2]}  # where ours stand in Keras
 
 
 def is_torch(model):
@@ -109,6 +116,143 @@ def load_weights(model, path):
             )
     set_weights(model, weights)
     return metadata
+
+
+def from_keras(source, target):
+    """Give ``target`` the weights of a Keras 3 layer or model: both then compute the same.
+
+    Kernels are transposed, gates put into our order, and the biases of SimpleRNN, LSTM and
+    GRU(reset_after=False), one where we have two, go into ``bias_ih``. Options that change what is
+    computed must agree: kind, activations, ``reset_after``, directions, what is read of the states.
+
+    Parameters
+    ----------
+    source : keras.layers.Layer
+        SimpleRNN, LSTM or GRU, also in Bidirectional; or a Sequential of an Embedding (or none),
+        one or more of these, and a Dense (or none). It must be built, as after a first call.
+        Layers of dropout are passed over.
+    target : scratch or torch module
+        For a layer, or layers: an RNN, LSTM or GRU. With a Dense behind them, a SequencePredictor;
+        with an Embedding too, a SequenceClassifier. These two give logits, so their outputs are
+        those of the Dense before its sigmoid or softmax.
+
+    Raises
+    ------
+    TypeError
+        If the source or a layer of it, or the target, is of another kind.
+    ValueError
+        If the source is not built, or an option or a shape does not agree; the target is unchanged.
+
+    Examples
+    --------
+    >>> import keras  # doctest: +SKIP
+    >>> model = keras.saving.load_model("my.keras")  # doctest: +SKIP
+    >>> twin = scratch.SequenceClassifier(10_000, 64, 100, 2, "gru")  # doctest: +SKIP
+    >>> from_keras(model, twin)  # Embedding, GRU(100), Dense(2)  # doctest: +SKIP
+    """
+    layers = _keras_layers(source)
+    rnn = getattr(target, "rnn", target)
+    kind, model = type(rnn).__name__, type(target).__name__
+    if kind not in KERAS_LAYERS or model not in (kind, "SequenceClassifier", "SequencePredictor"):
+        raise TypeError(
+            f"target is a {model}: expected RNN, LSTM, GRU, SequenceClassifier or SequencePredictor"
+        )
+    prefix, weights = "" if rnn is target else "rnn.", {}
+    recurrent = [layer for letter, layer in layers if letter == "R"]
+    for depth, layer in enumerate(recurrent):
+        for suffix, part in _keras_directions(layer, f"_l{depth}"):
+            for name, array in _keras_weights(part, rnn, kind).items():
+                weights[f"{prefix}{name}{suffix}"] = array
+    if layers[0][0] == "E":
+        weights["embedding.weight"] = _keras_arrays(layers[0][1])[0]
+    if layers[-1][0] == "D":
+        _agree(layers[-1][1], activation=("linear", "sigmoid", "softmax"))
+        for name, array in zip(("weight", "bias"), _keras_arrays(layers[-1][1]), strict=False):
+            weights[f"linear.{name}"] = array.T
+    if rnn is not target:
+        every_step = model == "SequencePredictor" and target.every_step
+        _agree(recurrent[-1], return_sequences=(every_step,))
+        if model == "SequenceClassifier" and target.pooling != "last":
+            raise ValueError(f"target has pooling={target.pooling!r}: expected 'last', as in Keras")
+    set_weights(target, weights)
+
+
+def _keras_layers(source):
+    """List (letter, layer) of what has weights: E embedding, R recurrent, D dense."""
+    keras = sys.modules.get("keras")
+    if keras is None or not isinstance(source, keras.layers.Layer):
+        raise TypeError(f"source={source!r}: expected a layer or Sequential model of Keras 3")
+    if not source.built:
+        raise ValueError(f"{source.name} has no weights yet: call it on a batch first")
+    layers = source.layers if isinstance(source, keras.Sequential) else [source]
+    passed_over = (keras.layers.InputLayer, keras.layers.Dropout, keras.layers.SpatialDropout1D)
+    layers = [layer for layer in layers if not isinstance(layer, passed_over)]
+    kinds = [type(layer).__name__ for layer in layers]
+    letters = "".join(KERAS_LETTERS.get(kind, "?") for kind in kinds)
+    if not re.fullmatch("E?R+D?", letters):
+        raise TypeError(
+            f"{source.name} holds {', '.join(kinds) or 'no layer'}: expected Embedding or none, "
+            f"then SimpleRNN, LSTM, GRU or Bidirectional, then Dense or none"
+        )
+    return list(zip(letters, layers, strict=True))
+
+
+def _keras_directions(layer, suffix):
+    """List (suffix of our names, layer) for the one or two directions of a Keras layer."""
+    if type(layer).__name__ != "Bidirectional":
+        _agree(layer, go_backwards=(False,))
+        return [(suffix, layer)]
+    _agree(layer, merge_mode=("concat",))
+    return [(suffix, layer.forward_layer), (f"{suffix}_reverse", layer.backward_layer)]
+
+
+def _keras_weights(layer, rnn, kind):
+    """Our names and layouts for the weights of one direction of one Keras layer."""
+    if type(layer).__name__ != KERAS_LAYERS[kind]:
+        raise ValueError(
+            f"{layer.name} is a {type(layer).__name__}: expected {KERAS_LAYERS[kind]}, "
+            f"for the target has {kind} layers"
+        )
+    f = getattr(rnn, "nonlinearity", "tanh") if kind == "RNN" else "tanh"
+    _agree(layer, activation=("linear" if f == "identity" else f,))
+    if kind != "RNN":
+        _agree(layer, recurrent_activation=("sigmoid",))
+    if kind == "GRU":
+        _agree(layer, reset_after=(rnn.reset_after,))
+    order = KERAS_GATES[kind]
+
+    def by_gate(array):  # (..., G*H) with their gates to (G*H, ...) with ours
+        gates = np.split(array, len(order), axis=-1)
+        return np.concatenate([gates[k] for k in order], axis=-1).T
+
+    kernel, recurrent_kernel, *bias = _keras_arrays(layer)  # (D, G*H), (H, G*H), (G*H,) or (2, G*H)
+    weights = {"weight_ih": by_gate(kernel), "weight_hh": by_gate(recurrent_kernel)}
+    if bias:
+        both = bias[0] if bias[0].ndim == 2 else np.stack([bias[0], np.zeros_like(bias[0])])
+        weights["bias_ih"], weights["bias_hh"] = (by_gate(row) for row in both)
+    return weights
+
+
+def _keras_arrays(layer):
+    """The weights of a Keras layer as NumPy arrays, from any backend."""
+    torch = sys.modules.get("torch")
+    values = [variable.value for variable in layer.weights]
+    return [
+        np.asarray(value.detach().cpu() if torch and isinstance(value, torch.Tensor) else value)
+        for value in values
+    ]
+
+
+def _agree(layer, **options):
+    """Each named option of a Keras layer is among the values that the target can reproduce."""
+    config = layer.get_config()
+    for name, allowed in options.items():
+        value = config.get(name, getattr(layer, name, None))
+        if value not in allowed:
+            raise ValueError(
+                f"{layer.name} has {name}={value!r}: expected {' or '.join(map(repr, allowed))}, "
+                f"for this target. Build the target with the option that fits, if it has one"
+            )
 
 
 def read_safetensors(path):
