@@ -43,8 +43,9 @@ serve: book  ## build, then serve the website at http://localhost:8000
 
 # Two workers and one thread each: NumPy and torch would otherwise fight for the same cores.
 test: export OMP_NUM_THREADS = 1
-test: setup  ## style, unit tests, every notebook executed and compared, the built site in a browser
+test: setup  ## style, types, unit tests, every notebook executed and compared, the built site in a browser
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 tests --ignore tests/test_site.py
 	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval --nbval-current-env book
 	@$(MAKE) --no-print-directory book
@@ -61,7 +62,7 @@ bench: setup  ## time the layers from scratch against torch.nn: book/results/spe
 	$(BIN)/python benchmarks/speed.py
 
 clean:  ## remove the site and caches; the environment and the checkpoints of experiments stay
-	rm -rf _build/html _build/.doctrees _build/jupyter_execute .pytest_cache .ruff_cache .hypothesis
+	rm -rf _build/html _build/.doctrees _build/jupyter_execute .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 # Python 3.11 or newer with venv and pip; an environment that exists answers for itself.
 $(STAMP): pyproject.toml constraints.txt

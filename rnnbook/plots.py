@@ -28,7 +28,7 @@ DIVERGING = mpl.colors.LinearSegmentedColormap.from_list(
 )
 
 STYLE = {
-    "axes.prop_cycle": mpl.cycler(color=list(COLORS.values())),
+    "axes.prop_cycle": mpl.cycler(color=list(COLORS.values())),  # type: ignore[attr-defined]
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.8,

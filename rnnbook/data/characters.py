@@ -202,7 +202,7 @@ class CharVocab:
     def __eq__(self, other):
         return isinstance(other, CharVocab) and self.tokens == other.tokens
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self):
         return f"CharVocab({len(self)} characters)"

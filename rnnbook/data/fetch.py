@@ -10,6 +10,8 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="IProgress not found")
     import pooch
 
+TIMEOUT = 30  # seconds without a byte, after which a server counts as dead
+
 
 class DataUnavailableError(OSError):
     """A data file is neither on this machine nor to be had from its official address."""
@@ -94,7 +96,10 @@ def _download(file, target):
         raise _unavailable(file, "RNNBOOK_OFFLINE is set, so the network is not used")
     # Asked to compress, a server may mark the archive itself as compressed on the way.
     downloader = pooch.HTTPDownloader(
-        progressbar=True, chunk_size=2**16, headers={"Accept-Encoding": "identity"}
+        progressbar=True,
+        chunk_size=2**16,
+        headers={"Accept-Encoding": "identity"},
+        timeout=TIMEOUT,
     )
     try:
         pooch.retrieve(

@@ -215,7 +215,7 @@ class Vocab:
     def __eq__(self, other):
         return isinstance(other, Vocab) and self.tokens == other.tokens
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self):
         return f"Vocab({len(self)} tokens)"

@@ -7,7 +7,7 @@ from rnnbook import expect
 
 from .recurrent import GRU, LSTM, RNN
 
-LAYERS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
+LAYERS: dict[str, type] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 POOLINGS = ("last", "mean", "max", "mean_max")
 
 

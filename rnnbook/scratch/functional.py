@@ -4,6 +4,7 @@ A derivative is written in terms of the *output*: backward then needs no second 
 recurrent layer no second array, for its outputs are kept anyway.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -60,8 +61,8 @@ def identity_slope(h):
 class Nonlinearity(NamedTuple):
     """A function of the preactivation, and its derivative as a function of the output."""
 
-    f: callable
-    slope: callable
+    f: Callable
+    slope: Callable
 
 
 NONLINEARITIES = {
