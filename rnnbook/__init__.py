@@ -9,10 +9,12 @@ import importlib
 __version__ = "0.1.0"
 
 _SUBMODULES = (
+    "anomalies",
     "attribution",
     "check",
     "classify",
     "data",
+    "forecaster",
     "forecasting",
     "generate",
     "init",

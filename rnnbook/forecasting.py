@@ -422,7 +422,7 @@ class Backtest:
         shares, rows = self.below.mean(), []
         for low in (q for q in shares.index if q < 0.5):
             high = [q for q in shares.index if abs(1 - low - q) < 1e-9]
-            rows += [(q - low, shares[q] - shares[low]) for q in high]
+            rows += [(round(q - low, 9), shares[q] - shares[low]) for q in high]
         return pd.DataFrame(rows, columns=["promised", "covered"])
 
     def __repr__(self):

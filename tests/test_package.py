@@ -73,6 +73,31 @@ assert "torch" not in sys.modules
     assert run(code) == f"2\n{message}"
 
 
+def test_a_series_is_forecast_where_torch_is_not_installed(tmp_path):
+    code = (
+        BLOCK_TORCH
+        + f"""
+import numpy as np, pandas as pd
+from rnnbook.anomalies import scores
+from rnnbook.forecaster import Forecaster
+index = pd.date_range("2026-01-01", periods=60, freq="h")
+frame = pd.DataFrame({{"a": np.sin(np.arange(60.0))}}, index)
+forecaster = Forecaster(2, 6, "scratch", hidden_size=4)
+forecaster.fit(frame, epochs=1, progress=False, checkpoint={str(tmp_path / "c")!r})
+forecaster.save({str(tmp_path / "f")!r})
+loaded = Forecaster.load({str(tmp_path / "f")!r}, twin="scratch")
+print(len(loaded.predict(2, frame)), len(scores(loaded, frame, 6)))
+try:
+    Forecaster(2, 6)
+except ImportError as error:
+    print(error)
+assert "torch" not in sys.modules
+"""
+    )
+    message = "torch is not installed here: install torch, or pass twin='scratch'"
+    assert run(code) == f"2 54\n{message}"
+
+
 def test_a_language_model_learns_and_writes_where_torch_is_not_installed():
     code = (
         BLOCK_TORCH

@@ -16,7 +16,7 @@ def test_the_examples_of_the_readme_run_in_order(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("RNNBOOK_DATA", raising=False)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     namespace = {}
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
@@ -25,6 +25,8 @@ def test_the_examples_of_the_readme_run_in_order(tmp_path, monkeypatch):
     assert namespace["history"].val_accuracy.iloc[-1] > 0.9
     assert (tmp_path / "classifier.safetensors").exists()
     assert (tmp_path / "film.safetensors").exists()
+    assert (tmp_path / "sunspots.safetensors").exists()
+    assert "1950-01-01" in printed.getvalue() and "covered" in printed.getvalue()
     assert "[1 0]" in printed.getvalue()
     known = set(namespace["text"].split())
     words = namespace["written"].split()[:-1]

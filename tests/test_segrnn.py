@@ -67,6 +67,7 @@ def test_each_output_is_what_a_model_with_that_read_out_alone_forecasts(twin):
         own = weights | {name: weights[name][rows] for name in ("linear.weight", "linear.bias")}
         set_weights(single, own)
         np.testing.assert_allclose(y[..., number], predict(single, series()), rtol=1e-12)
+    assert predict(build(twin, outputs=1), series()).shape == (N, HORIZON, CHANNELS, 1)
     assert np.ptp(y, axis=-1).min() > 1e-6
 
 

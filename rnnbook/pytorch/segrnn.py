@@ -33,9 +33,14 @@ class SegRNN(nn.Module):
         Before the read-out.
     channel_embedding : bool
         False: there is no q_c, and p_m has size H, which may then be odd.
-    outputs : int
-        Q, numbers for each step and channel, such as quantiles; the paper's model has one.
+    outputs : int, optional
+        Q, numbers for each step and channel, such as quantiles. None: one, as in the paper.
     dtype : torch.dtype
+
+    Raises
+    ------
+    ValueError
+        If a size does not fit: which, and what would.
 
     Notes
     -----
@@ -46,6 +51,12 @@ class SegRNN(nn.Module):
     ----------
     Lin et al. (2023), SegRNN: Segment recurrent neural network for long-term time series
     forecasting, arXiv:2308.11200.
+
+    Examples
+    --------
+    >>> model = SegRNN(96, 48, channels=7, segment_length=24, hidden_size=8).eval()
+    >>> model(torch.ones(2, 96, 7)).shape  # N=2: two days of 7 columns, from four
+    torch.Size([2, 48, 7])
     """
 
     def __init__(
@@ -57,12 +68,14 @@ class SegRNN(nn.Module):
         hidden_size=512,
         dropout=0.5,
         channel_embedding=True,
-        outputs=1,
+        outputs=None,
         *,
         dtype=None,
     ):
         expect.sizes(look_back=look_back, horizon=horizon, channels=channels)
-        expect.sizes(segment_length=segment_length, hidden_size=hidden_size, outputs=outputs)
+        expect.sizes(segment_length=segment_length, hidden_size=hidden_size)
+        if outputs is not None:
+            expect.sizes(outputs=outputs)
         for name, value in ("look_back", look_back), ("horizon", horizon):
             expect.multiple(name, value, segment_length, "the segment_length: change either")
         if channel_embedding:
@@ -81,7 +94,7 @@ class SegRNN(nn.Module):
         self.embedding = nn.Linear(segment_length, hidden_size, dtype=dtype)
         self.rnn = GRU(hidden_size, hidden_size, dtype=dtype)
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(hidden_size, outputs * segment_length, dtype=dtype)
+        self.linear = nn.Linear(hidden_size, (outputs or 1) * segment_length, dtype=dtype)
 
     def forward(self, x):
         """Forecast every channel of every series.
@@ -92,7 +105,7 @@ class SegRNN(nn.Module):
 
         Returns
         -------
-        Tensor, (N, F, C), or (N, F, C, Q) for more than one output
+        Tensor, (N, F, C), or (N, F, C, Q) with ``outputs``
             In the unit of ``x``.
 
         Raises
@@ -108,9 +121,11 @@ class SegRNN(nn.Module):
         _, h = self.rnn(self._queries(len(x)), state.repeat(1, self.ahead, 1))
         segments = self.linear(self.dropout(h[0]))  # (F/w*N*C, Q*w)
         rows = self.ahead, -1, self.segment_length  # each output is a channel of its own
-        y = from_segments(segments.reshape(rows), self.channels * self.outputs)  # (N, F, C*Q)
-        y = y.reshape(*y.shape[:2], self.channels, self.outputs) + last[..., None]
-        return y[..., 0] if self.outputs == 1 else y
+        y = from_segments(
+            segments.reshape(rows), self.channels * (self.outputs or 1)
+        )  # (N, F, C*Q)
+        y = y.reshape(*y.shape[:2], self.channels, -1) + last[..., None]
+        return y[..., 0] if self.outputs is None else y
 
     def _queries(self, batch):
         """What the GRU reads for each future segment, of each channel: (1, F/w*N*C, H)."""

@@ -35,10 +35,15 @@ class SegRNN(Module):
         Before the read-out.
     channel_embedding : bool
         False: there is no q_c, and p_m has size H, which may then be odd.
-    outputs : int
-        Q, numbers for each step and channel, such as quantiles; the paper's model has one.
+    outputs : int, optional
+        Q, numbers for each step and channel, such as quantiles. None: one, as in the paper.
     dtype, rng
         See :class:`Module`.
+
+    Raises
+    ------
+    ValueError
+        If a size does not fit: which, and what would.
 
     Notes
     -----
@@ -56,6 +61,12 @@ class SegRNN(Module):
     ----------
     Lin et al. (2023), SegRNN: Segment recurrent neural network for long-term time series
     forecasting, arXiv:2308.11200.
+
+    Examples
+    --------
+    >>> model = SegRNN(96, 48, channels=7, segment_length=24, hidden_size=8, rng=0).eval()
+    >>> model(np.ones((2, 96, 7), np.float32)).shape  # N=2: two days of 7 columns, from four
+    (2, 48, 7)
     """
 
     def __init__(
@@ -67,13 +78,15 @@ class SegRNN(Module):
         hidden_size=512,
         dropout=0.5,
         channel_embedding=True,
-        outputs=1,
+        outputs=None,
         *,
         dtype=np.float32,
         rng=None,
     ):
         expect.sizes(look_back=look_back, horizon=horizon, channels=channels)
-        expect.sizes(segment_length=segment_length, hidden_size=hidden_size, outputs=outputs)
+        expect.sizes(segment_length=segment_length, hidden_size=hidden_size)
+        if outputs is not None:
+            expect.sizes(outputs=outputs)
         for name, value in ("look_back", look_back), ("horizon", horizon):
             expect.multiple(name, value, segment_length, "the segment_length: change either")
         if channel_embedding:
@@ -91,7 +104,7 @@ class SegRNN(Module):
         self.embedding = Linear(segment_length, hidden_size, **given)
         self.rnn = GRU(hidden_size, hidden_size, **given)
         self.dropout = Dropout(dropout, **given)
-        self.linear = Linear(hidden_size, outputs * segment_length, **given)
+        self.linear = Linear(hidden_size, (outputs or 1) * segment_length, **given)
 
     def forward(self, x):
         """Forecast every channel of every series.
@@ -102,7 +115,7 @@ class SegRNN(Module):
 
         Returns
         -------
-        y : ndarray, (N, F, C), or (N, F, C, Q) for more than one output
+        y : ndarray, (N, F, C), or (N, F, C, Q) with ``outputs``
             In the unit of ``x``.
         cache
 
@@ -142,16 +155,18 @@ class SegRNN(Module):
     def _join(self, segments, last):
         """Turn ``segments (F/w, N*C, Q*w)`` into forecasts, and add ``last (N, 1, C)``."""
         rows = self.ahead, -1, self.segment_length  # each output is a channel of its own
-        y = from_segments(segments.reshape(rows), self.channels * self.outputs)  # (N, F, C*Q)
-        y = y.reshape(*y.shape[:2], self.channels, self.outputs) + last[..., None]
-        return y[..., 0] if self.outputs == 1 else y
+        y = from_segments(
+            segments.reshape(rows), self.channels * (self.outputs or 1)
+        )  # (N, F, C*Q)
+        y = y.reshape(*y.shape[:2], self.channels, -1) + last[..., None]
+        return y[..., 0] if self.outputs is None else y
 
     def _join_backward(self, dy):
         """Return the gradients of ``segments`` and, summed over F, of ``last``: (N, C)."""
-        dy = dy.reshape(*dy.shape[:3], self.outputs)  # (N, F, C, Q)
+        dy = dy.reshape(*dy.shape[:3], -1)  # (N, F, C, Q)
         dsegments = to_segments(dy.reshape(*dy.shape[:2], -1), self.segment_length)
-        size = self.outputs * self.segment_length
-        return dsegments.reshape(self.ahead, -1, size), dy.sum(axis=(1, 3))
+        rows = self.ahead, -1, dy.shape[3] * self.segment_length
+        return dsegments.reshape(rows), dy.sum(axis=(1, 3))
 
     def _normal(self, *shape):
         return Parameter(self.rng.standard_normal(shape).astype(self.dtype))
