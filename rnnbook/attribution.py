@@ -47,6 +47,14 @@ def margin(model, tokens, target=None):
     ValueError, TypeError
         If ``tokens`` is empty, has another shape or an id out of range, ``target`` is no class, or
         the model is another.
+
+    Examples
+    --------
+    >>> from rnnbook import scratch
+    >>> model = scratch.SequenceClassifier(10, 4, 5, num_classes=2, rng=0).eval()
+    >>> tokens = np.array([4, 7, 2])
+    >>> bool(np.isclose(margin(model, tokens, target=0), -margin(model, tokens, target=1)))
+    True
     """
     with _opened(model, tokens, target) as (tokens, target):
         return float(_margins(model, [tokens])[0, target])
@@ -76,6 +84,13 @@ def gradient_times_input(model, tokens, target=None):
     ----------
     Shrikumar, Greenside, Shcherbina & Kundaje (2016), Not just a black box: learning important
     features through propagating activation differences.
+
+    Examples
+    --------
+    >>> from rnnbook import scratch
+    >>> model = scratch.SequenceClassifier(10, 4, 5, num_classes=2, rng=0).eval()
+    >>> gradient_times_input(model, np.array([4, 7, 2])).shape  # a number for each word
+    (3,)
     """
     with _opened(model, tokens, target) as (tokens, target):
         x = _vectors(model, tokens)  # (T, D)
@@ -113,6 +128,16 @@ def integrated_gradients(model, tokens, target=None, steps=64, baseline=0):
     References
     ----------
     Sundararajan, Taly & Yan (2017), Axiomatic attribution for deep networks.
+
+    Examples
+    --------
+    >>> from rnnbook import scratch
+    >>> model = scratch.SequenceClassifier(10, 4, 5, 2, dtype=np.float64, rng=0).eval()
+    >>> tokens = np.array([4, 7, 2])
+    >>> scores = integrated_gradients(model, tokens, target=1)
+    >>> change = margin(model, tokens, 1) - margin(model, np.zeros(3, int), 1)
+    >>> bool(abs(scores.sum() - change) < 1e-3)  # they add up to what the words changed
+    True
     """
     expect.sizes(steps=steps)
     with _opened(model, tokens, target) as (tokens, target):
@@ -150,6 +175,14 @@ def sentiment_by_word(model, tokens, target=1):
     ------
     ValueError, TypeError
         As :func:`margin`.
+
+    Examples
+    --------
+    >>> from rnnbook import scratch
+    >>> model = scratch.SequenceClassifier(10, 4, 5, num_classes=2, rng=0).eval()
+    >>> tokens = np.array([4, 7, 2])
+    >>> bool(np.isclose(sentiment_by_word(model, tokens)[-1], margin(model, tokens, 1)))
+    True
     """
     with _opened(model, tokens, target) as (tokens, target):
         return _margins(model, [tokens[:t] for t in range(1, len(tokens) + 1)])[:, target]
@@ -195,6 +228,15 @@ def deletion_test(model, sequences, attribute, fractions=(0, 0.05, 0.1, 0.2, 0.3
     ----------
     DeYoung et al. (2020), ERASER: a benchmark to evaluate rationalized NLP models, call this fall
     comprehensiveness.
+
+    Examples
+    --------
+    >>> from rnnbook import scratch
+    >>> model = scratch.SequenceClassifier(10, 4, 5, num_classes=2, rng=0).eval()
+    >>> reviews = np.random.default_rng(0).integers(1, 10, (6, 8))
+    >>> table = deletion_test(model, list(reviews), gradient_times_input, (0, 0.5))
+    >>> table["kept"].loc[0].tolist()  # nothing deleted, nothing changed
+    [1.0, 1.0, 1.0]
     """
     sequences, fractions = list(sequences), list(fractions)
     for name, values in (("sequences", sequences), ("fractions", fractions)):

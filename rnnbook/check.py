@@ -105,6 +105,13 @@ class Report:
         "right", "wrong", "wrong shape" or "not checked" for each of them.
     diagnosis : list of str
         What is wrong, in words; empty if nothing is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> report = check(lambda x, h, w: np.tanh(x @ w["weight_ih"].T), like="rnn_cell")
+    >>> report.ok, report.verdicts["h'"]
+    (False, 'wrong')
     """
 
     title: str

@@ -60,6 +60,14 @@ class TextClassifier:
         If an argument does not fit.
     ImportError
         If ``twin`` is "pytorch" and torch is not installed.
+
+    Examples
+    --------
+    >>> texts, labels = ["a good film", "a bad film"] * 20, ["praise", "blame"] * 20
+    >>> classifier = TextClassifier("scratch", embed_size=8, hidden_size=8)
+    >>> _ = classifier.fit(texts, labels, epochs=8, lr=0.02, progress=False)
+    >>> classifier.predict(["good", "bad"]).tolist()
+    ['praise', 'blame']
     """
 
     twin: str = "pytorch"

@@ -138,6 +138,11 @@ def next_probabilities(logits, temperature=1.0, top_k=None, top_p=None):
     ----------
     Fan, Lewis & Dauphin (2018), Hierarchical neural story generation, on the top k; Holtzman et al.
     (2020), The curious case of neural text degeneration, on the nucleus.
+
+    Examples
+    --------
+    >>> next_probabilities(np.log([0.5, 0.3, 0.2]), top_k=2).round(3).tolist()
+    [0.625, 0.375, 0.0]
     """
     logits = np.asarray(logits, np.float64)
     expect.shape("logits", logits, ("V",))

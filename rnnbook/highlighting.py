@@ -36,6 +36,12 @@ def highlight(tokens, scores, title=None):
     ------
     ValueError, TypeError
         If there is no token, a token is no string, or the scores are not as many finite numbers.
+
+    Examples
+    --------
+    >>> highlight(["a", "bad", "film"], [0.0, -0.8, 0.1])  # in a terminal
+    a bad(-5) film(+1)
+    (+) raises or (-) lowers the margin; the strongest score (5) is 0.8. Lower it most: bad.
     """
     if isinstance(tokens, str) or not all(isinstance(token, str) for token in tokens):
         raise TypeError(

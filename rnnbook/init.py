@@ -47,6 +47,13 @@ def orthogonal(model, gain=1.0, rng=None):
     Saxe, McClelland & Ganguli (2014), Exact solutions to the nonlinear dynamics of learning in
     deep linear neural networks. The uniform Q: Mezzadri (2007), How to generate random matrices
     from the classical compact groups.
+
+    Examples
+    --------
+    >>> from rnnbook import scratch
+    >>> W = orthogonal(scratch.RNN(3, 5, dtype=np.float64), rng=0).cells[0].weight_hh.data
+    >>> np.allclose(W @ W.T, np.eye(5))
+    True
     """
     expect.positive("gain", gain)
     rng = np.random.default_rng(rng)
@@ -85,6 +92,13 @@ def identity(model, scale=1.0):
     ----------
     Le, Jaitly & Hinton (2015), A simple way to initialize recurrent networks of rectified linear
     units.
+
+    Examples
+    --------
+    >>> from rnnbook import scratch
+    >>> model = identity(scratch.RNN(3, 5, nonlinearity="relu"))
+    >>> np.array_equal(model.cells[0].weight_hh.data, np.eye(5))
+    True
     """
     expect.positive("scale", scale)
     weights = get_weights(model)
@@ -127,6 +141,13 @@ def forget_bias(model, value=1.0):
     ----------
     Gers, Schmidhuber & Cummins (2000), Learning to forget; Jozefowicz, Zaremba & Sutskever (2015),
     An empirical exploration of recurrent network architectures.
+
+    Examples
+    --------
+    >>> from rnnbook import scratch
+    >>> model = forget_bias(scratch.LSTM(3, 5), 2.0)
+    >>> model.cells[0].bias_ih.data[5:10].tolist()  # the rows of f, in the order i f g o
+    [2.0, 2.0, 2.0, 2.0, 2.0]
     """
     if not isinstance(value, numbers.Real) or not math.isfinite(value):
         raise ValueError(f"value={value!r}: expected a finite number")

@@ -35,6 +35,12 @@ def get_weights(model):
     ------
     TypeError
         If ``model`` is neither a scratch module nor a torch module.
+
+    Examples
+    --------
+    >>> from rnnbook import scratch
+    >>> {name: w.shape for name, w in get_weights(scratch.Linear(3, 2)).items()}
+    {'weight': (2, 3), 'bias': (2,)}
     """
     if isinstance(model, Module):
         return model.state_dict()
@@ -46,10 +52,25 @@ def get_weights(model):
 def set_weights(model, weights):
     """Copy ``{name: ndarray}`` into a model of either twin, casting to the model's dtype.
 
+    Parameters
+    ----------
+    model : scratch or torch module
+    weights : dict of str to ndarray
+        As :func:`get_weights` returns them.
+
     Raises
     ------
     ValueError
         Naming every missing, unexpected and misshapen entry; the model is unchanged.
+
+    Examples
+    --------
+    >>> from rnnbook import scratch
+    >>> layer = scratch.Linear(3, 2)
+    >>> set_weights(layer, {"weight": np.zeros((2, 3))})
+    Traceback (most recent call last):
+        ...
+    ValueError: state_dict does not fit the model: missing bias
     """
     own = get_weights(model)
     expect.state_dict(
@@ -66,10 +87,25 @@ def set_weights(model, weights):
 def copy_weights(source, target):
     """Give ``target`` the weights of ``source``; each may be of either twin.
 
+    Parameters
+    ----------
+    source, target : scratch or torch module
+        With parameters of the same names and shapes.
+
     Raises
     ------
     ValueError
         Naming every missing, unexpected and misshapen entry; the target is unchanged.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from rnnbook import pytorch, scratch
+    >>> ours, theirs = scratch.GRU(3, 5), pytorch.GRU(3, 5)
+    >>> copy_weights(ours, theirs)
+    >>> x = np.ones((7, 2, 3), np.float32)
+    >>> np.allclose(ours(x)[0], theirs(torch.tensor(x))[0].detach(), atol=1e-6)
+    True
     """
     set_weights(target, get_weights(source))
 
@@ -83,12 +119,26 @@ def save_weights(model, path, metadata=None):
     path : path
     metadata : dict of str to str, optional
         Kept in the file's header.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from rnnbook import scratch
+    >>> path = os.path.join(tempfile.mkdtemp(), "gru.safetensors")
+    >>> save_weights(scratch.GRU(3, 5), path, {"trained on": "nothing yet"})
+    >>> load_weights(scratch.GRU(3, 5), path)
+    {'trained on': 'nothing yet'}
     """
     write_atomically(path, safetensors.numpy.save(get_weights(model), metadata))
 
 
 def load_weights(model, path):
     """Read weights that :func:`save_weights` wrote, from either twin, into either twin.
+
+    Parameters
+    ----------
+    model : scratch or torch module
+    path : path
 
     Returns
     -------
@@ -101,6 +151,17 @@ def load_weights(model, path):
         If the file is damaged, or its names, shapes or dtypes are not the model's; the model is
         unchanged.
     FileNotFoundError
+
+    Examples
+    --------
+    A file of one twin is read by the other:
+
+    >>> import tempfile
+    >>> from rnnbook import pytorch, scratch
+    >>> path = os.path.join(tempfile.mkdtemp(), "gru.safetensors")
+    >>> save_weights(pytorch.GRU(3, 5), path)
+    >>> load_weights(scratch.GRU(3, 5), path)
+    {}
     """
     weights, metadata = read_safetensors(path)
     own = get_weights(model)

@@ -8,33 +8,69 @@ from . import expect
 
 
 def predicted_classes(logits):
-    """Return the most probable class of each row of ``logits (N, K)``; 0 or 1 for ``(N,)``."""
+    """Return the most probable class of each row of ``logits (N, K)``; 0 or 1 for ``(N,)``.
+
+    Examples
+    --------
+    >>> predicted_classes([[0.1, 2.0], [3.0, 1.0]]).tolist()
+    [1, 0]
+    """
     logits = np.asarray(logits)
     return (logits > 0).astype(int) if logits.ndim == 1 else logits.argmax(axis=-1)
 
 
 def accuracy(logits, target):
-    """Return the share of ``target (N,)`` that ``logits (N, K)`` or ``(N,)`` predict."""
+    """Return the share of ``target (N,)`` that ``logits (N, K)`` or ``(N,)`` predict.
+
+    Examples
+    --------
+    >>> accuracy([[0.1, 2.0], [3.0, 1.0]], [1, 1])
+    0.5
+    """
     return float((predicted_classes(logits) == np.asarray(target)).mean())
 
 
 def perplexity(nats):
-    """Return exp(nats), of a mean cross entropy: as unsure as a choice among so many equals."""
+    """Return exp(nats), of a mean cross entropy: as unsure as a choice among so many equals.
+
+    Examples
+    --------
+    >>> round(perplexity(math.log(8)), 6)
+    8.0
+    """
     return math.exp(nats)
 
 
 def bits(nats):
-    """Return nats / log 2: a mean cross entropy in bits, for each token that it is the mean of."""
+    """Return nats / log 2: a mean cross entropy in bits, for each token that it is the mean of.
+
+    Examples
+    --------
+    >>> bits(math.log(8))  # three yes-or-no questions
+    3.0
+    """
     return nats / math.log(2)
 
 
 def mse(forecast, truth, axis=None):
-    """Return the mean of (forecast - truth)^2, over all entries or along ``axis``."""
+    """Return the mean of (forecast - truth)^2, over all entries or along ``axis``.
+
+    Examples
+    --------
+    >>> float(mse(np.array([1.0, 4.0]), np.array([1.0, 2.0])))
+    2.0
+    """
     return np.square(forecast - truth).mean(axis=axis)
 
 
 def mae(forecast, truth, axis=None):
-    """Return the mean of abs(forecast - truth), over all entries or along ``axis``."""
+    """Return the mean of abs(forecast - truth), over all entries or along ``axis``.
+
+    Examples
+    --------
+    >>> float(mae(np.array([1.0, 4.0]), np.array([1.0, 2.0])))
+    1.0
+    """
     return np.abs(forecast - truth).mean(axis=axis)
 
 
@@ -59,6 +95,11 @@ def seasonal_error(train, period=1):
     References
     ----------
     Hyndman & Koehler (2006), Another look at measures of forecast accuracy.
+
+    Examples
+    --------
+    >>> seasonal_error(np.array([[1.0], [5.0], [2.0], [6.0]]), period=2).tolist()
+    [1.0]
     """
     train = np.asarray(train, float)
     expect.shape("train", train, ("T", "C"))
@@ -76,6 +117,11 @@ def mase(forecast, truth, scale):
     forecast, truth : ndarray, (..., C)
     scale : ndarray, (C,)
         From :func:`seasonal_error`, above 0.
+
+    Examples
+    --------
+    >>> mase(np.array([[4.0]]), np.array([[2.0]]), scale=np.array([1.0]))  # twice as bad
+    2.0
     """
     return float((np.abs(forecast - truth) / scale).mean())
 
@@ -95,6 +141,12 @@ def pinball(forecast, truth, levels, axis=None):
     References
     ----------
     Koenker & Bassett (1978), Regression quantiles.
+
+    Examples
+    --------
+    >>> forecast = np.array([[1.0, 3.0]])  # 10 % and 90 % of one step
+    >>> round(float(pinball(forecast, np.array([2.0]), [0.1, 0.9])), 3)
+    0.1
     """
     levels = np.asarray(levels, float)
     error = np.asarray(truth)[..., None] - forecast
@@ -115,6 +167,11 @@ def share_below(forecast, truth, axis=None):
     Returns
     -------
     ndarray, (..., Q)
+
+    Examples
+    --------
+    >>> share_below(np.array([[1.0, 3.0], [1.0, 3.0]]), np.array([0.0, 2.0])).tolist()
+    [0.5, 1.0]
     """
     truth = np.asarray(truth)
     axis = tuple(range(truth.ndim)) if axis is None else axis

@@ -53,6 +53,12 @@ class Figure(matplotlib.figure.Figure):
     """A matplotlib Figure that a notebook shows when it is a cell's last value.
 
     It does not pass through pyplot, so nothing is drawn twice and no global state is touched.
+
+    Examples
+    --------
+    >>> figure, axes = new_figure()
+    >>> isinstance(figure, Figure)
+    True
     """
 
     def _repr_png_(self):
@@ -74,6 +80,13 @@ def new_figure(width=6.4, height=3.4, rows=1, columns=1, **kwargs):
         Of axes; one axes is returned bare, more as an array.
     **kwargs
         For ``Figure.subplots``: ``sharex``, ``width_ratios`` ...
+
+    Examples
+    --------
+    >>> figure, (left, right) = new_figure(columns=2, sharey=True)
+    >>> _ = left.plot([1, 2, 4])
+    >>> figure
+    <Figure size ...>
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height))
@@ -95,6 +108,11 @@ def curves(lines, x=None, *, xlabel, ylabel, title=None, logy=False, ymin=None, 
         Logarithmic vertical axis.
     ymin, ymax : float, optional
         Limits of the vertical axis.
+
+    Examples
+    --------
+    >>> curves({"RNN": [0.7, 0.6, 0.6], "LSTM": [0.7, 0.5, 0.3]}, xlabel="epoch", ylabel="loss")
+    <Figure size ...>
     """
     with mpl.rc_context(STYLE):
         figure, axes = new_figure()
@@ -119,6 +137,13 @@ def learning_curve(histories, column="loss", *, ylabel=None):
     column : str
         "loss", or a metric; ``val_`` + column is dashed.
     ylabel : str, optional
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> history = pd.DataFrame({"loss": [0.7, 0.4], "val_loss": [0.7, 0.5]}, index=[1, 2])
+    >>> learning_curve({"GRU": history})
+    <Figure size ...>
     """
     lines = {}
     for name, history in histories.items():
@@ -137,6 +162,11 @@ def bars(values, *, ylabel, title=None, reference=None):
     ylabel, title : str
     reference : (str, float), optional
         A named horizontal line, such as chance.
+
+    Examples
+    --------
+    >>> bars({"RNN": 0.79, "LSTM": 0.87}, ylabel="accuracy", reference=("chance", 0.5))
+    <Figure size ...>
     """
     with mpl.rc_context(STYLE):
         figure, axes = new_figure()
@@ -161,6 +191,11 @@ def confusion_matrix(counts, classes):
         As ``sklearn.metrics.confusion_matrix`` returns them.
     classes : sequence of str
         The K names.
+
+    Examples
+    --------
+    >>> confusion_matrix(np.array([[90, 10], [20, 80]]), ["blame", "praise"])
+    <Figure size ...>
     """
     with mpl.rc_context(STYLE):
         figure, axes = new_figure(4.2, 3.6)
@@ -186,6 +221,11 @@ def heatmap(values, *, xlabel, ylabel, title=None, xticks=None, yticks=None, sym
         One label for each column and row.
     symmetric : bool
         Centre the colours on zero (orange above, blue below); else from white to blue.
+
+    Examples
+    --------
+    >>> heatmap(np.eye(3), xlabel="unit", ylabel="unit")
+    <Figure size ...>
     """
     with mpl.rc_context(STYLE):
         figure, axes = new_figure(6.4, 3.2)
@@ -233,6 +273,12 @@ def bands(
         Limits of the vertical axis.
     reference : (str, float), optional
         A named horizontal line, such as chance.
+
+    Examples
+    --------
+    >>> runs = {"GRU": np.array([[0.7, 0.5, 0.3], [0.7, 0.6, 0.4]])}  # two seeds, three epochs
+    >>> bands(runs, xlabel="epoch", ylabel="loss")
+    <Figure size ...>
     """
     with mpl.rc_context(STYLE):
         figure, axes = new_figure()
@@ -267,6 +313,12 @@ def curve_panels(panels, x, *, xlabel, limits=(None, None)):
         With units.
     limits : (float, float)
         Of the vertical axis.
+
+    Examples
+    --------
+    >>> lines = {"RNN": [1.0, 0.2, 0.1], "LSTM": [1.0, 0.9, 0.8]}
+    >>> curve_panels({"T = 10": lines, "T = 50": lines}, [1, 2, 3], xlabel="lag (steps)")
+    <Figure size ...>
     """
     with mpl.rc_context(STYLE):
         figure, all_axes = new_figure(7.2, 3.2, 1, len(panels), sharey=True, squeeze=False)
@@ -289,6 +341,11 @@ def grouped_points(groups, *, ylabel, reference=None):
         With units.
     reference : (str, float), optional
         A named horizontal line, such as chance.
+
+    Examples
+    --------
+    >>> grouped_points({"T = 10": {"RNN": [0.9, 0.8], "LSTM": [1.0, 1.0]}}, ylabel="accuracy")
+    <Figure size ...>
     """
     with mpl.rc_context(STYLE):
         figure, axes = new_figure(7.2, 3.4)
@@ -320,6 +377,11 @@ def histogram(values, *, bins, xlabel, ylabel, marks=None):
         With units.
     marks : dict of str to float, optional
         Words to the place of their line.
+
+    Examples
+    --------
+    >>> histogram([100, 220, 250], bins=[0, 100, 200, 300], xlabel="tokens", ylabel="texts")
+    <Figure size ...>
     """
     with mpl.rc_context(STYLE):
         figure, axes = new_figure()
@@ -342,6 +404,12 @@ def paired_curves(pairs, *, xlabel, ylabel, ymin=None):
         With units.
     ymin : float, optional
         Lower limit of the vertical axis.
+
+    Examples
+    --------
+    >>> pairs = {"GRU": {"train": [0.7, 0.3], "validation": [0.7, 0.5]}}
+    >>> paired_curves(pairs, xlabel="epoch", ylabel="loss")
+    <Figure size ...>
     """
     with mpl.rc_context(STYLE):
         figure, axes = new_figure()
@@ -363,6 +431,13 @@ def gradient_flow(flows, *, title=None):
         Legend entry to one of what :func:`~rnnbook.probe.gradient_flow` returned. Each line is the
         geometric mean over the sequences; a gradient that is zero is not drawn.
     title : str, optional
+
+    Examples
+    --------
+    >>> from rnnbook import probe, scratch
+    >>> x = np.random.default_rng(0).standard_normal((50, 20, 1)).astype(np.float32)
+    >>> gradient_flow(probe.gradient_flow(scratch.LSTM(1, 16, rng=0), x))
+    <Figure size ...>
     """
     with mpl.rc_context(STYLE):
         figure, axes = new_figure()
@@ -392,6 +467,13 @@ def gate_activity(gates, sequence=0, *, xticks=None):
         Which of the N.
     xticks : sequence of str, optional
         A label for each step, such as the characters read.
+
+    Examples
+    --------
+    >>> from rnnbook import probe, scratch
+    >>> x = np.random.default_rng(0).standard_normal((12, 1, 1)).astype(np.float32)
+    >>> gate_activity(probe.gates(scratch.GRU(1, 4, rng=0), x))
+    <Figure size ...>
     """
     with mpl.rc_context(STYLE):
         rows = len(gates)
@@ -425,6 +507,13 @@ def saturation(shares):
     ----------
     shares : dict of str to Saturation
         Title of each panel to what :func:`~rnnbook.probe.saturation` returned.
+
+    Examples
+    --------
+    >>> from rnnbook import probe
+    >>> z = np.random.default_rng(0).uniform(size=(50, 20, 8))
+    >>> saturation({"z": probe.saturation(z)})
+    <Figure size ...>
     """
     with mpl.rc_context(STYLE):
         columns = len(shares)
@@ -452,6 +541,13 @@ def singular_values(logs, *, title=None, reference=None):
     title : str, optional
     reference : (str, sequence of float (T,)), optional
         A named line of natural logarithms, such as a bound.
+
+    Examples
+    --------
+    >>> from rnnbook import probe
+    >>> logs = probe.product_singular_values(np.full((10, 3, 1, 1), 0.9))
+    >>> singular_values({"0.9 at every step": logs})
+    <Figure size ...>
     """
     with mpl.rc_context(STYLE):
         figure, axes = new_figure()
@@ -489,6 +585,12 @@ def growth(panels, *, xlabel, ylabel, width=7.2, ymin=None, ymax=None):
         Inches, for all panels.
     ymin, ymax : float, optional
         Limits of the vertical axis.
+
+    Examples
+    --------
+    >>> lines = {"runs": np.array([[1.0, 0.5, 0.2], [1.0, 0.4, 0.3]]), "theory": [1.0, 0.5, 0.25]}
+    >>> growth({"tanh": lines}, xlabel="steps back", ylabel="norm")
+    <Figure size ...>
     """
     with mpl.rc_context(STYLE):
         figure, all_axes = new_figure(width, 3.4, 1, len(panels), sharey=True, squeeze=False)
@@ -521,6 +623,11 @@ def traces(panels, marks=None, *, xlabel, colors=None):
         With units.
     colors : dict of str to str, optional
         Name of a line to its colour in ``COLORS``; blue if it is not named.
+
+    Examples
+    --------
+    >>> traces({"state": {"unit 1": [0, 0.9, 0.9]}}, {"write": [1]}, xlabel="step")
+    <Figure size ...>
     """
     kinds = (
         {"color": COLORS["grey"], "linewidth": 5, "alpha": 0.3},
@@ -555,6 +662,13 @@ def scaling(panels):
     panels : dict of str to DataFrame
         Label of each panel's vertical axis, with units, to its named lines, the columns. The index
         says where the values stand, and its name is the label of the horizontal axis.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> lengths = pd.Index([100, 200, 400], name="steps")
+    >>> scaling({"seconds": pd.DataFrame({"RNN": [0.1, 0.2, 0.4]}, index=lengths)})
+    <Figure size ...>
     """
     with mpl.rc_context(STYLE):
         figure, all_axes = new_figure(7.2, 3.4, 1, len(panels), squeeze=False)
@@ -582,6 +696,12 @@ def rows_of_points(panels, *, xlabel):
         the rows of the first, which are drawn from the top down.
     xlabel : str
         With units; common to all panels.
+
+    Examples
+    --------
+    >>> panels = {"loss": {"clipped": {"seeds": [0.1, 0.2]}, "not clipped": {"seeds": [0.1, 3.0]}}}
+    >>> rows_of_points(panels, xlabel="mean squared error")
+    <Figure size ...>
     """
     with mpl.rc_context(STYLE):
         rows = list(next(iter(panels.values())))
@@ -614,6 +734,12 @@ def every_run(panels, *, xlabel):
         ends early is NaN from there on, and a cross marks its end.
     xlabel : str
         With units; common to all panels.
+
+    Examples
+    --------
+    >>> losses = {"RNN": np.array([[0.7, 0.5, np.nan], [0.7, 0.6, 0.5]])}  # one run broke off
+    >>> every_run({"loss": losses}, xlabel="update")
+    <Figure size ...>
     """
     with mpl.rc_context(STYLE):
         figure, all_axes = new_figure(7.2, 3.2, 1, len(panels), squeeze=False)
@@ -646,6 +772,12 @@ def every_path(groups, *, xlabel, ylabel, references=None, logx=False):
         Label and height of dashed lines.
     logx : bool
         Powers of two on the horizontal axis.
+
+    Examples
+    --------
+    >>> groups = {"RNN": [([10, 20], [0.6, 0.7]), ([10, 30], [0.6, 0.8])]}  # two runs
+    >>> every_path(groups, xlabel="seconds", ylabel="accuracy")
+    <Figure size ...>
     """
     with mpl.rc_context(STYLE):
         figure, axes = new_figure()
@@ -676,6 +808,11 @@ def yes_no(panels, *, xlabel, ylabel, border=None):
         Of the columns and of the rows.
     border : int, optional
         The number of the last row and column before a dashed line, such as the last valid step.
+
+    Examples
+    --------
+    >>> yes_no({"forward": np.tri(4, dtype=bool)}, xlabel="input step", ylabel="output step")
+    <Figure size ...>
     """
     with mpl.rc_context(STYLE):
         count = len(panels)
@@ -706,6 +843,12 @@ def against_length(panels, *, xlabel, references=None):
         With units; common to all panels.
     references : dict of str to float, optional
         The height of a dotted line in a panel, such as a model that remembers nothing.
+
+    Examples
+    --------
+    >>> panels = {"accuracy": {"LSTM": {10: [1.0, 1.0], 100: [0.9, 1.0]}}}
+    >>> against_length(panels, xlabel="T (steps)", references={"accuracy": 0.25})
+    <Figure size ...>
     """
     with mpl.rc_context(STYLE):
         figure, all_axes = new_figure(7.2, 3.4, 1, len(panels), squeeze=False)
@@ -740,6 +883,13 @@ def error_by_step(tables, measure="mse", *, xlabel="steps ahead", ylabel=None):
         The column to draw: "mse", "mae" or "mase".
     xlabel, ylabel : str
         With units.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"mse": [0.1, 0.2, 0.4]}, index=[1, 2, 3])
+    >>> error_by_step({"last value": table})
+    <Figure size ...>
     """
     with mpl.rc_context(STYLE):
         figure, axes = new_figure()
@@ -763,6 +913,14 @@ def rolling_forecasts(truth, forecasts, *, ylabel, xlabel=""):
         dotted line stands at each origin.
     xlabel, ylabel : str
         With units.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> days = pd.date_range("2024-01-01", periods=4)
+    >>> forecast = pd.DataFrame({"origin": days[1], "time": days[2:], "forecast": [3.0, 3.0]})
+    >>> rolling_forecasts(pd.Series([1.0, 2, 3, 4], days), {"drift": forecast}, ylabel="sold")
+    <Figure size ...>
     """
     with mpl.rc_context(STYLE):
         figure, axes = new_figure(7.2, 3.4)
@@ -792,6 +950,12 @@ def fan(history, quantiles, truth=None, *, xlabel="steps after the last known on
     truth : sequence of float, (F,), optional
     xlabel, ylabel : str
         With units.
+
+    Examples
+    --------
+    >>> quantiles = {0.1: [3, 2], 0.5: [4, 4], 0.9: [5, 6]}
+    >>> fan([1, 2, 3], quantiles, ylabel="sold")
+    <Figure size ...>
     """
     with mpl.rc_context(STYLE):
         figure, axes = new_figure()

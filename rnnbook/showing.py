@@ -28,6 +28,13 @@ def show(obj, docstring=False):
     ------
     ValueError
         If ``obj`` has no Python source, or is not part of ``rnnbook``.
+
+    Examples
+    --------
+    >>> from rnnbook import scratch
+    >>> shown = show(scratch.RNNCell.step)  # the last line of a cell shows it
+    >>> shown.data.splitlines()[1]
+    '# rnnbook/scratch/cells.py'
     """
     try:
         path = Path(inspect.getsourcefile(obj))

@@ -33,6 +33,11 @@ class Batches(Protocol):
     With an attribute ``stateful = True``, each batch goes on where the one before stopped, as in
     :class:`rnnbook.data.streams.StreamBatches`: the model's state is carried over, its gradient is
     not, and an example is one entry of the target.
+
+    Examples
+    --------
+    >>> isinstance(ArrayBatches(np.ones((5, 3)), np.ones(5)), Batches)
+    True
     """
 
     def __len__(self): ...
@@ -57,6 +62,12 @@ class ArrayBatches:
     ------
     ValueError
         If the arrays differ in their number of examples, or there are none.
+
+    Examples
+    --------
+    >>> data = ArrayBatches(np.ones((5, 7, 3)), np.arange(5), batch_size=2)
+    >>> [target.tolist() for inputs, target in data.batches()]  # in order without a generator
+    [[0, 1], [2, 3], [4]]
     """
 
     def __init__(self, x, y, batch_size=32):
@@ -160,6 +171,17 @@ def fit(
         try. The weights are those before that step; the checkpoint is that of the epoch before.
     RuntimeError
         If a process of ``fabric`` cannot reach the others.
+
+    Examples
+    --------
+    >>> from rnnbook import scratch
+    >>> from rnnbook.data import tasks
+    >>> model = scratch.SequencePredictor(4, 8, 4, rng=0)
+    >>> train = tasks.recall(256, 5, 4, np.random.default_rng(0))
+    >>> optimizer = scratch.Adam(model.parameters(), lr=0.01)
+    >>> history = fit(model, train, train, optimizer=optimizer, epochs=5, progress=False)
+    >>> list(history.columns), bool(history["loss"].iloc[-1] < history["loss"].iloc[0])
+    (['loss', 'val_loss', 'seconds'], True)
     """
     train = _batches("train", train)
     valid = None if valid is None else _batches("valid", valid)
@@ -205,6 +227,14 @@ def evaluate(model, data, *, loss="cross_entropy", metric="loss"):
     ----------
     model, data, loss, metric
         As in :func:`fit`.
+
+    Examples
+    --------
+    >>> from rnnbook import scratch
+    >>> model = scratch.SequencePredictor(3, 5, 2, rng=0)
+    >>> data = np.ones((4, 7, 3), np.float32), np.zeros(4, int)
+    >>> sorted(evaluate(model, data, metric="accuracy"))
+    ['accuracy', 'loss']
     """
     return _evaluate(twin_of(model, None, loss), _batches("data", data), metric, Processes())
 
@@ -244,6 +274,13 @@ def predict(model, data):
     ------
     ValueError
         If ``data`` is stateful: its examples come side by side, not in a row.
+
+    Examples
+    --------
+    >>> from rnnbook import scratch
+    >>> model = scratch.SequencePredictor(3, 5, 2, rng=0)
+    >>> predict(model, np.ones((100, 7, 3), np.float32)).shape  # in batches, without gradients
+    (100, 2)
     """
     twin = twin_of(model)
     twin.train(False)

@@ -30,6 +30,14 @@ def read_text(path):
         There is no such file.
     ValueError
         The file is not UTF-8, is empty, or repeats one character: there is nothing to predict.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "my.txt"
+    >>> _ = path.write_bytes(b"To be," + bytes([13, 10]) + b"or not")  # a line end of Windows
+    >>> len(read_text(path))  # has become one character
+    13
     """
     try:
         text = Path(path).expanduser().read_text(encoding="utf-8-sig")
@@ -65,6 +73,11 @@ def split(text, fraction=0.1):
     ValueError
         ``fraction`` is not between 0 and 1, or leaves a part with fewer than two characters, of
         which none could be predicted.
+
+    Examples
+    --------
+    >>> split("To be or not to be", fraction=0.3)
+    ('To be or not', ' to be')
     """
     expect.positive("fraction", fraction)
     expect.probability("fraction", fraction)
@@ -97,6 +110,14 @@ class CharVocab:
     ------
     ValueError
         The list is empty, an entry is no single character, or a character comes twice.
+
+    Examples
+    --------
+    >>> vocab = CharVocab.build("to be")
+    >>> vocab.tokens, vocab.encode("bot").tolist()
+    ([' ', 'b', 'e', 'o', 't'], [1, 3, 4])
+    >>> vocab.decode([4, 3])
+    'to'
     """
 
     def __init__(self, tokens):

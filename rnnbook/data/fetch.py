@@ -14,7 +14,13 @@ TIMEOUT = 30  # seconds without a byte, after which a server counts as dead
 
 
 class DataUnavailableError(OSError):
-    """A data file is neither on this machine nor to be had from its official address."""
+    """A data file is neither on this machine nor to be had from its official address.
+
+    Examples
+    --------
+    >>> issubclass(DataUnavailableError, OSError)
+    True
+    """
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,12 @@ class DataFile:
         Its size in bytes.
     title : str
         What it is, in words.
+
+    Examples
+    --------
+    >>> from rnnbook.data import imdb
+    >>> imdb.ARCHIVE.name, len(imdb.ARCHIVE.sha256)
+    ('imdb/aclImdb_v1.tar.gz', 64)
     """
 
     name: str
@@ -43,7 +55,13 @@ class DataFile:
 
 
 def cache_folder():
-    """The user's cache folder of this package (a Path; it need not exist yet)."""
+    """The user's cache folder of this package (a Path; it need not exist yet).
+
+    Examples
+    --------
+    >>> cache_folder().name
+    'rnnbook'
+    """
     return pooch.os_cache("rnnbook")
 
 
@@ -74,6 +92,16 @@ def locate(file, path=None):
         ``path`` does not exist.
     DataUnavailableError
         The file is nowhere on this machine, and the download failed or is forbidden.
+
+    Examples
+    --------
+    A copy of your own is taken as it is:
+
+    >>> import tempfile
+    >>> from rnnbook.data import imdb
+    >>> with tempfile.NamedTemporaryFile() as mine:
+    ...     str(locate(imdb.ARCHIVE, path=mine.name)) == mine.name
+    True
     """
     if path is not None:
         path = Path(path).expanduser()

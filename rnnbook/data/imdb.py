@@ -66,6 +66,12 @@ class Reviews:
         Stars from 1 to 10 (negative: 1-4, positive: 7-10); 0 unlabelled.
     source : str
         Where the reviews come from: ``imdb.REAL`` or ``imdb.GENERATED``.
+
+    Examples
+    --------
+    >>> reviews = sample(4)
+    >>> reviews.take([0, 3]).labels.tolist(), reviews.source == GENERATED
+    ([0, 1], True)
     """
 
     texts: list
@@ -139,6 +145,12 @@ def load(split="train", path=None):
     ValueError
         ``split`` is none of the three; or the archive or folder is damaged, incomplete, unsafe or
         something else. Then nothing of it is kept.
+
+    Examples
+    --------
+    >>> train, test = load("train"), load("test")  # doctest: +SKIP
+    >>> len(train.texts), train.ratings[:3]  # doctest: +SKIP
+    (25000, array([3, 4, 3]))
     """
     expect.one_of("split", split, tuple(_FOLDERS))
     source = fetch.locate(ARCHIVE, path)
@@ -357,6 +369,12 @@ def split(reviews, fraction=0.2, seed=0):
     ------
     ValueError
         ``fraction`` is not between 0 and 1, or leaves a part without reviews of some label.
+
+    Examples
+    --------
+    >>> rest, held_out = split(sample(100), fraction=0.2)
+    >>> len(rest.texts), len(held_out.texts), float(held_out.labels.mean())
+    (80, 20, 0.5)
     """
     from sklearn.model_selection import train_test_split  # 1 s to import: only where it is used
 
@@ -456,6 +474,12 @@ def sample(n=400, seed=0):
     ------
     ValueError
         ``n`` is not positive.
+
+    Examples
+    --------
+    >>> reviews = sample(6)
+    >>> len(reviews.texts), reviews.labels.tolist()
+    (6, [0, 0, 0, 1, 1, 1])
     """
     expect.sizes(n=n)
     return _generate(n, seed, taken=set())
@@ -479,6 +503,12 @@ def load_or_sample(path=None):
     ------
     FileNotFoundError, ValueError
         As :func:`load`: a copy that is there but unusable is never replaced silently.
+
+    Examples
+    --------
+    >>> train, test = load_or_sample()  # doctest: +SKIP
+    >>> train.source == REAL  # doctest: +SKIP
+    True
     """
     try:
         return load("train", path), load("test", path)

@@ -29,6 +29,12 @@ class Classes:
         kind than the first.
     TypeError
         ``labels`` is not a list.
+
+    Examples
+    --------
+    >>> classes = Classes(["sport", "politics", "sport"])
+    >>> classes.labels, classes.encode(["sport"]).tolist(), classes.decode([0]).tolist()
+    (['politics', 'sport'], [1], ['politics'])
     """
 
     def __init__(self, labels):
@@ -94,6 +100,12 @@ def hold_out(labels, fraction=0.1, seed=0):
     ------
     ValueError
         A class has one example only, or ``fraction`` is not between 0 and 1.
+
+    Examples
+    --------
+    >>> rest, held = hold_out(["a"] * 8 + ["b"] * 2, fraction=0.25)
+    >>> len(rest), len(held), bool((held >= 8).any())  # one of the rare class, too
+    (7, 3, True)
     """
     expect.positive("fraction", fraction)
     expect.probability("fraction", fraction)

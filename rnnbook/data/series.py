@@ -100,6 +100,12 @@ def load(name, path=None):
     Zhou et al. (2021), Informer: Beyond efficient transformer for long sequence time-series
     forecasting (ETT). Ahmad et al. (2017), Unsupervised real-time anomaly detection for streaming
     data (nyc_taxi).
+
+    Examples
+    --------
+    >>> frame = load("sunspots")
+    >>> str(frame.index[0]), frame["sunspots"].head(3).tolist()
+    ('1700-01-01 00:00:00', [5.0, 11.0, 16.0])
     """
     expect.one_of("name", name, (*FILES, *EMBEDDED))
     if name in EMBEDDED:
@@ -157,6 +163,12 @@ def sample(rows=17_420, seed=0):
     ------
     ValueError
         ``rows`` is not positive.
+
+    Examples
+    --------
+    >>> frame = sample(48)
+    >>> frame.shape, frame.columns[-1], str(frame.index[0])
+    ((48, 7), 'OT', '2016-07-01 00:00:00')
     """
     expect.sizes(rows=rows)
     rng = np.random.default_rng(seed)
@@ -193,6 +205,12 @@ def load_or_sample(path=None):
     ------
     FileNotFoundError, ValueError
         As :func:`load`: a copy that is there but unusable is never replaced silently.
+
+    Examples
+    --------
+    >>> frame, real = load_or_sample()  # doctest: +SKIP
+    >>> frame.shape, real  # doctest: +SKIP
+    ((17420, 7), True)
     """
     try:
         return load("ETTh1", path), True
@@ -226,6 +244,10 @@ def anomalies(path=None):
         The file is not on this machine and cannot be downloaded.
     ValueError
         The file is damaged or another one.
+
+    Examples
+    --------
+    >>> anomalies()  # doctest: +SKIP
     """
     source = fetch.locate(ANOMALIES, path)
     try:
@@ -267,6 +289,14 @@ def read(source, time=None, columns=None, missing="error", limit=None):
         There is no such file.
     ValueError, TypeError
         What is wrong, where, and what to do.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"day": ["2024-01-01", "2024-01-02", "2024-01-04"], "sold": [3, 5, 4]})
+    >>> read(frame, time="day")
+    Traceback (most recent call last):
+        ...
+    ValueError: row 2 is of 2024-01-04 00:00:00, 2 days 00:00:00 after the row before...
     """
     expect.one_of("missing", missing, ("error", "interpolate", "ffill"))
     if isinstance(source, pd.DataFrame):
@@ -392,6 +422,11 @@ def step(index):
     ------
     ValueError
         If there are fewer than two stamps.
+
+    Examples
+    --------
+    >>> step(load("co2").index)
+    '7 days 00:00:00'
     """
     if len(index) < 2:
         raise ValueError(f"index has {len(index)} stamps: expected two at least, to see their step")
@@ -419,6 +454,11 @@ def following(index, count):
     ------
     ValueError
         If an argument does not fit.
+
+    Examples
+    --------
+    >>> following(pd.date_range("2024-01-31", periods=2, freq="ME"), 2).strftime("%d %B").tolist()
+    ['31 March', '30 April']
     """
     expect.sizes(count=count)
     step(index)  # or there is none
@@ -468,6 +508,12 @@ def gaps(frame):
     pandas.DataFrame
         One row for each run of each column: ``column``, ``first`` and ``last`` (their labels in the
         index) and ``length`` (steps).
+
+    Examples
+    --------
+    >>> runs = gaps(load("co2"))  # 59 missing weeks
+    >>> len(runs), int(runs["length"].max()), int(runs["length"].sum())
+    (22, 18, 59)
     """
     runs = []
     for name in frame.columns:
@@ -501,6 +547,12 @@ def fill(frame, missing="error", limit=None):
     ------
     ValueError
         A value is missing, and may not be filled: how many, the longest run, and where it is.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"sold": [3.0, np.nan, 5.0]})
+    >>> fill(frame, "interpolate", limit=1)["sold"].tolist()
+    [3.0, 4.0, 5.0]
     """
     expect.one_of("missing", missing, ("error", "interpolate", "ffill"))
     if missing != "error":
@@ -566,6 +618,12 @@ def split(frame, sizes, look_back=0):
     ----------
     Zhou et al. (2021), Informer, for the sizes; Zeng et al. (2023), Are transformers effective for
     time series forecasting?
+
+    Examples
+    --------
+    >>> train, test = split(load("sunspots"), (0.8, 0.2), look_back=10)
+    >>> len(train), len(test)  # the ten years before the test part are read, not forecast
+    (247, 72)
     """
     expect.index("look_back", look_back, len(frame))
     stops = _stops(sizes, len(frame))
@@ -612,6 +670,13 @@ class Scaler:
     ------
     ValueError
         If they differ in length, or a number does not fit.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"sold": [1.0, 3.0]})
+    >>> scaler = Scaler.fit(frame)
+    >>> scaler.transform(frame)["sold"].tolist(), scaler.inverse(np.array([[2.0]])).tolist()
+    ([-1.0, 1.0], [[4.0]])
     """
 
     def __init__(self, columns, mean, scale):
@@ -724,6 +789,12 @@ def calendar(index, parts=("hour", "weekday", "month")):
         ``index`` is no DatetimeIndex.
     ValueError
         A part is none of the three.
+
+    Examples
+    --------
+    >>> stamps = pd.date_range("2024-01-01 23:00", periods=2, freq="h")
+    >>> calendar(stamps, ["hour"]).round(2).to_numpy().tolist()  # an hour apart, so close together
+    [[-0.26, 0.97], [0.0, 1.0]]
     """
     if not isinstance(index, pd.DatetimeIndex):
         kind = type(index).__name__
@@ -761,6 +832,11 @@ def to_array(values, name="values"):
         There is no row or no column, or a value is missing or infinite: at which place.
     TypeError
         It holds no floating-point numbers.
+
+    Examples
+    --------
+    >>> to_array(pd.DataFrame({"sold": [1.0, 2.0]})).shape
+    (2, 1)
     """
     array = values.to_numpy() if isinstance(values, pd.DataFrame) else np.asarray(values)
     expect.shape(name, array, ("T", "C"))
@@ -803,6 +879,12 @@ def windows(values, look_back, horizon):
         There is a row too few for one window, or a value is missing or infinite.
     TypeError
         If it holds no floating-point numbers.
+
+    Examples
+    --------
+    >>> x, y = windows(np.arange(6.0)[:, None], look_back=3, horizon=2)
+    >>> x[:, :, 0].tolist(), y[:, :, 0].tolist()
+    ([[0.0, 1.0, 2.0], [1.0, 2.0, 3.0]], [[3.0, 4.0], [4.0, 5.0]])
     """
     expect.sizes(look_back=look_back, horizon=horizon)
     array = to_array(values)
@@ -839,6 +921,12 @@ class WindowBatches:
     ------
     ValueError, TypeError
         As in :func:`windows`; or a target is not a column.
+
+    Examples
+    --------
+    >>> data = WindowBatches(sample(100), look_back=24, horizon=6, targets=["OT"])
+    >>> len(data), data.x.shape, data.y.shape
+    (71, (71, 24, 7), (71, 6, 1))
     """
 
     def __init__(self, values, look_back, horizon, batch_size=32, targets=None):

@@ -43,6 +43,12 @@ def load(path=None):
     ValueError
         The file is damaged or some other text. A text of your own is read by
         :func:`rnnbook.data.characters.read_text`.
+
+    Examples
+    --------
+    >>> train, held_out = load()  # doctest: +SKIP
+    >>> len(train), train[:14]  # doctest: +SKIP
+    (1003854, 'First Citizen:')
     """
     source = fetch.locate(FILE, path)
     try:
@@ -79,6 +85,10 @@ def load_or_sample(path=None):
     ------
     FileNotFoundError, ValueError
         As :func:`load`: a copy that is there but unusable is never replaced silently.
+
+    Examples
+    --------
+    >>> train, held_out = load_or_sample()  # doctest: +SKIP
     """
     try:
         return load(path)

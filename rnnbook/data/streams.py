@@ -37,6 +37,14 @@ class StreamBatches:
     ----------
     Mikolov et al. (2010), Recurrent neural network based language model; on truncation, Williams &
     Peng (1990), see :func:`rnnbook.scratch.truncated_bptt`.
+
+    Examples
+    --------
+    Eight letters and the one that follows each, as two streams in pieces of two steps:
+
+    >>> data = StreamBatches(np.arange(9), batch_size=2, steps=2)
+    >>> [(tokens.tolist(), target.tolist()) for (tokens,), target in data.batches()][0]
+    ([[0, 1], [4, 5]], [[1, 2], [5, 6]])
     """
 
     stateful = True

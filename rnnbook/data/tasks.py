@@ -40,6 +40,14 @@ def adding(count, time, rng):
     ----------
     Hochreiter & Schmidhuber (1997), Long short-term memory, section 5.4; in the form of Le,
     Jaitly & Hinton (2015), A simple way to initialize recurrent networks of rectified linear units.
+
+    Examples
+    --------
+    >>> x, target = adding(4, 50, np.random.default_rng(0))
+    >>> x.shape, target.shape
+    ((4, 50, 2), (4, 1))
+    >>> np.allclose((x[:, :, 0] * x[:, :, 1]).sum(axis=1), target[:, 0])  # number times marker
+    True
     """
     expect.sizes(count=count, time=time)
     if time < 2:
@@ -81,6 +89,14 @@ def copy(count, lag, length, symbols, rng):
     ----------
     Hochreiter & Schmidhuber (1997); in the form of Arjovsky, Shah & Bengio (2016), Unitary
     evolution recurrent neural networks.
+
+    Examples
+    --------
+    >>> x, target = copy(1, lag=3, length=2, symbols=4, rng=np.random.default_rng(0))
+    >>> x.argmax(axis=2).tolist()  # two symbols, blanks (4), the signal (5), blanks
+    [[3, 2, 4, 4, 5, 4, 4]]
+    >>> target.tolist()
+    [[4, 4, 4, 4, 4, 3, 2]]
     """
     expect.sizes(count=count, lag=lag, length=length, symbols=symbols)
     blank, signal = symbols, symbols + 1
@@ -98,6 +114,11 @@ def copy_baseline(lag, length, symbols):
 
     Blank at every step until the answer, then each symbol with the same probability:
     length ln(symbols) / (lag + 2 length).
+
+    Examples
+    --------
+    >>> round(float(copy_baseline(lag=100, length=10, symbols=8)), 3)
+    0.173
     """
     return length * np.log(symbols) / (lag + 2 * length)
 
@@ -128,6 +149,12 @@ def recall(count, time, symbols, rng):
     ----------
     After Bengio, Simard & Frasconi (1994), Learning long-term dependencies with gradient descent
     is difficult.
+
+    Examples
+    --------
+    >>> x, target = recall(3, 100, 4, np.random.default_rng(0))
+    >>> x.shape, bool((x[:, 0].argmax(axis=1) == target).all())
+    ((3, 100, 4), True)
     """
     expect.sizes(count=count, time=time, symbols=symbols)
     target = rng.integers(0, symbols, count)
@@ -162,6 +189,12 @@ def latch(count, time, rng, write=0.1, read=0.3):
     ------
     ValueError
         If a size is not at least 1, or a probability is outside 0 <= p < 1.
+
+    Examples
+    --------
+    >>> x, target = latch(2, 100, np.random.default_rng(0))
+    >>> x.shape, target.shape, bool((target[x[:, :, 2] == 0] == 0).all())  # silent unless asked
+    ((2, 100, 3), (2, 100, 1), True)
     """
     expect.sizes(count=count, time=time)
     expect.probability("write", write)
@@ -177,7 +210,13 @@ def latch(count, time, rng, write=0.1, read=0.3):
 
 
 def one_hot(ids, size):
-    """Turn ``ids (...)`` into vectors ``(..., size)`` of zeros with a one at the id."""
+    """Turn ``ids (...)`` into vectors ``(..., size)`` of zeros with a one at the id.
+
+    Examples
+    --------
+    >>> one_hot(np.array([2, 0]), 3).tolist()
+    [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
+    """
     vectors = np.zeros((*ids.shape, size), np.float32)
     np.put_along_axis(vectors, ids[..., None], 1, axis=-1)
     return vectors
@@ -199,6 +238,12 @@ class Fresh:
     ------
     ValueError
         If a size is not at least 1.
+
+    Examples
+    --------
+    >>> data = Fresh(lambda count, rng: recall(count, 20, 4, rng), batches=5, batch_size=8)
+    >>> [x.shape for (x,), target in data.batches()] == 5 * [(8, 20, 4)], len(data)
+    (True, 40)
     """
 
     def __init__(self, make, batches, batch_size=32):

@@ -69,6 +69,13 @@ def list_texts(texts, name="texts"):
     TypeError
         ``texts`` is a single string, is no list, or holds something else than a str: at which
         index.
+
+    Examples
+    --------
+    >>> list_texts("one text")
+    Traceback (most recent call last):
+        ...
+    TypeError: texts='one text': expected a list of str. Put one text in a list
     """
     in_a_row = isinstance(texts, Collection) and getattr(texts, "ndim", 1) == 1
     if isinstance(texts, str) or not in_a_row:
@@ -98,6 +105,14 @@ class Vocab:
     ------
     ValueError
         The list does not start with the two specials, or names a token twice.
+
+    Examples
+    --------
+    >>> vocab = Vocab.build(["a bad film", "a good film"], max_size=6)
+    >>> vocab.tokens
+    ['<pad>', '<unk>', 'a', 'film', 'bad', 'good']
+    >>> vocab.encode("a good book").tolist(), vocab.decode([2, 5, 1, 0])
+    ([2, 5, 1], 'a good <unk>')
     """
 
     def __init__(self, tokens):
@@ -251,6 +266,14 @@ def write_tokens(path, name, tokens):
     ------
     OSError
         The file cannot be written; an older one is untouched.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "tokens.json"
+    >>> write_tokens(path, "rnnbook vocabulary", ["<pad>", "<unk>", "film"])
+    >>> path.exists()
+    True
     """
     content = json.dumps({"format": name, "version": 1, "tokens": tokens})
     write_atomically(path, content.encode())
@@ -277,6 +300,14 @@ def read_tokens(path, name, vocabulary):
         There is no such file.
     ValueError
         The file is something else, or damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "tokens.json"
+    >>> write_tokens(path, "rnnbook vocabulary", ["<pad>", "<unk>", "film"])
+    >>> read_tokens(path, "rnnbook vocabulary", Vocab).tokens
+    ['<pad>', '<unk>', 'film']
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -320,6 +351,14 @@ class TextBatches:
         length than ``sequences``.
     TypeError
         A sequence does not hold integers, or ``labels`` no numbers.
+
+    Examples
+    --------
+    >>> ids = [np.array([4, 7, 2]), np.array([9])]
+    >>> data = TextBatches(ids, labels=np.array([1, 0]), batch_size=2)
+    >>> (tokens, lengths), labels = next(iter(data.batches()))
+    >>> tokens.tolist(), lengths.tolist(), labels.tolist()
+    ([[4, 7, 2], [9, 0, 0]], [3, 1], [1, 0])
     """
 
     POOL = 50  # batches that are shuffled together, then sorted by length

@@ -25,6 +25,17 @@ class RNNCell(nn.RNNCell):
     nonlinearity : str
         f: "tanh", "relu", "sigmoid" or "identity".
     dtype : torch.dtype
+
+    Raises
+    ------
+    ValueError
+        If a size or an option does not fit.
+
+    Examples
+    --------
+    >>> cell = RNNCell(3, 5, nonlinearity="sigmoid")
+    >>> cell(torch.ones(2, 3)).shape  # N=2, from a state of zeros
+    torch.Size([2, 5])
     """
 
     def __init__(self, input_size, hidden_size, bias=True, nonlinearity="tanh", *, dtype=None):
@@ -52,6 +63,17 @@ class LSTMCell(nn.LSTMCell):
         D and H.
     bias : bool
     dtype : torch.dtype
+
+    Raises
+    ------
+    ValueError
+        If a size is not at least 1.
+
+    Examples
+    --------
+    >>> h, c = LSTMCell(3, 5)(torch.ones(2, 3))
+    >>> h.shape, c.shape
+    (torch.Size([2, 5]), torch.Size([2, 5]))
     """
 
     def __init__(self, input_size, hidden_size, bias=True, *, dtype=None):
@@ -80,6 +102,19 @@ class GRUCell(nn.GRUCell):
         True, as in torch: n = tanh(W_in x + b_in + r * (W_hn h + b_hn)). False:
         n = tanh(W_in x + b_in + W_hn (r * h) + b_hn).
     dtype : torch.dtype
+
+    Raises
+    ------
+    ValueError
+        If a size is not at least 1.
+
+    Examples
+    --------
+    >>> after, before = GRUCell(3, 5), GRUCell(3, 5, reset_after=False)
+    >>> _ = before.load_state_dict(after.state_dict())  # the same weights, another function
+    >>> x, h = torch.ones(2, 3), torch.ones(2, 5)
+    >>> torch.allclose(after(x, h), before(x, h))
+    False
     """
 
     def __init__(self, input_size, hidden_size, bias=True, *, reset_after=True, dtype=None):

@@ -32,6 +32,15 @@ def pinball_loss(prediction, target, levels):
     References
     ----------
     Koenker & Bassett (1978), Regression quantiles.
+
+    Examples
+    --------
+    At level 0.9 it is nine times as bad to be too low as to be too high:
+
+    >>> low = pinball_loss(torch.tensor([[0.0]]), torch.tensor([1.0]), [0.9])
+    >>> high = pinball_loss(torch.tensor([[2.0]]), torch.tensor([1.0]), [0.9])
+    >>> round(low.item(), 3), round(high.item(), 3)
+    (0.9, 0.1)
     """
     expect.levels("levels", levels)
     expect.shape("prediction", prediction, (*target.shape, len(levels)))

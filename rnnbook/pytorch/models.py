@@ -36,6 +36,18 @@ class SequenceClassifier(nn.Module):
     word_dropout : float
         Probability of dropping a whole word, in training: its vector is zero.
     dtype : torch.dtype
+
+    Raises
+    ------
+    ValueError
+        If a size or an option does not fit.
+
+    Examples
+    --------
+    >>> model = SequenceClassifier(10, 4, 5, num_classes=3, cell="gru")  # V, D, H, K
+    >>> tokens = torch.tensor([[4, 7, 2], [9, 3, 0]])  # the second text has two tokens
+    >>> model(tokens, torch.tensor([3, 2])).shape
+    torch.Size([2, 3])
     """
 
     def __init__(
@@ -139,6 +151,19 @@ class SequencePredictor(nn.Module):
     every_step : bool
         Read the last layer's states at every step, instead of the final state of each direction.
     dtype : torch.dtype
+
+    Raises
+    ------
+    ValueError
+        If a size or an option does not fit.
+
+    Examples
+    --------
+    >>> x = torch.ones(2, 24, 3)  # N=2, T=24, D=3
+    >>> SequencePredictor(3, 5, 1, cell="lstm", num_layers=2)(x).shape
+    torch.Size([2, 1])
+    >>> SequencePredictor(3, 5, 1, every_step=True)(x).shape
+    torch.Size([2, 24, 1])
     """
 
     def __init__(

@@ -168,6 +168,18 @@ class RNN(Recurrent, nn.RNN):
     dropout : float
     bidirectional : bool
     dtype : torch.dtype
+
+    Raises
+    ------
+    ValueError
+        If a size or an option does not fit.
+
+    Examples
+    --------
+    >>> layer = RNN(3, 5, num_layers=2)
+    >>> y, state = layer(torch.ones(7, 2, 3))  # T=7, N=2, D=3
+    >>> y.shape, state.shape
+    (torch.Size([7, 2, 5]), torch.Size([2, 2, 5]))
     """
 
     def __init__(
@@ -216,6 +228,13 @@ class LSTM(Recurrent, nn.LSTM):
     dropout : float
     bidirectional : bool
     dtype : torch.dtype
+
+    Examples
+    --------
+    >>> layer = LSTM(3, 5, batch_first=True, bidirectional=True)
+    >>> y, (h, c) = layer(torch.ones(2, 7, 3))
+    >>> y.shape, h.shape
+    (torch.Size([2, 7, 10]), torch.Size([2, 2, 5]))
     """
 
     states = 2
@@ -259,6 +278,16 @@ class GRU(Recurrent, nn.GRU):
     reset_after : bool
         True runs in torch's kernel, False step by step; see :class:`GRUCell`.
     dtype : torch.dtype
+
+    Examples
+    --------
+    What stands behind the end of a sequence is not read:
+
+    >>> x = torch.ones(2, 7, 3)
+    >>> x[1, 4:] = torch.nan
+    >>> y, state = GRU(3, 5, batch_first=True)(x, lengths=torch.tensor([7, 4]))
+    >>> bool((y[1, 4:] == 0).all()), torch.equal(state[0, 1], y[1, 3])
+    (True, True)
     """
 
     def __init__(

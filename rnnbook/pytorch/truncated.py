@@ -50,6 +50,17 @@ def truncated_bptt(layer, x, loss, steps, state=None):
     Williams & Peng (1990), An efficient gradient-based algorithm for on-line training of
     recurrent network trajectories; on the bias, Tallec & Ollivier (2017), Unbiasing truncated
     backpropagation through time.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from rnnbook.pytorch import RNN
+    >>> layer, x = RNN(3, 5), torch.ones(10, 2, 3)  # T=10
+    >>> def loss(y, where):
+    ...     return y.square().mean() / 2
+    >>> chunks = list(truncated_bptt(layer, x, loss, steps=4))  # 4 + 4 + 2 steps
+    >>> len(chunks), chunks[-1][1].shape
+    (3, torch.Size([1, 2, 5]))
     """
     if layer.bidirectional:
         raise ValueError(

@@ -20,9 +20,20 @@ class ConcatCell(nn.Module):
         D, H and K.
     dtype : torch.dtype
 
+    Raises
+    ------
+    ValueError
+        If a size is not at least 1.
+
     References
     ----------
     Robertson (2017), Classifying names with a character-level RNN, PyTorch tutorials.
+
+    Examples
+    --------
+    >>> y, h = ConcatCell(3, 5, 2)(torch.ones(4, 3))  # N=4
+    >>> y.shape, h.shape
+    (torch.Size([4, 2]), torch.Size([4, 5]))
     """
 
     def __init__(self, input_size, hidden_size, output_size, *, dtype=None):
@@ -49,9 +60,20 @@ class JordanCell(nn.Module):
         D, H and K. The state is ``(N, K)``.
     dtype : torch.dtype
 
+    Raises
+    ------
+    ValueError
+        If a size is not at least 1.
+
     References
     ----------
     Jordan (1986), Serial order: a parallel distributed processing approach.
+
+    Examples
+    --------
+    >>> y, state = JordanCell(3, 5, 2)(torch.ones(4, 3))
+    >>> y.shape, y is state  # it remembers what it says, K=2 numbers
+    (torch.Size([4, 2]), True)
     """
 
     def __init__(self, input_size, hidden_size, output_size, *, dtype=None):
@@ -79,9 +101,20 @@ class LayerNormCell(nn.Module):
         D and H.
     dtype : torch.dtype
 
+    Raises
+    ------
+    ValueError
+        If a size is not at least 1.
+
     References
     ----------
     Ba, Kiros & Hinton (2016), Layer normalization, section 3.1.
+
+    Examples
+    --------
+    >>> y, h = Unrolled(LayerNormCell(3, 5))(torch.ones(7, 4, 3))  # T=7, N=4
+    >>> y.shape, h.shape
+    (torch.Size([7, 4, 5]), torch.Size([4, 5]))
     """
 
     def __init__(self, input_size, hidden_size, *, dtype=None):
@@ -109,6 +142,12 @@ class Unrolled(nn.Module):
     ----------
     cell : torch.nn.Module
         Called as ``cell(x, state) -> (y, state)``, as the cells of this file are.
+
+    Examples
+    --------
+    >>> y, h = Unrolled(ConcatCell(3, 5, 2))(torch.ones(7, 4, 3))  # T=7, N=4
+    >>> y.shape, h.shape
+    (torch.Size([7, 4, 2]), torch.Size([4, 5]))
     """
 
     batch_first = bidirectional = False  # what truncated_bptt asks of a layer

@@ -59,6 +59,11 @@ class RNNCell(Cell):
     dtype, rng
         See :class:`Module`.
 
+    Raises
+    ------
+    ValueError
+        If a size or an option does not fit.
+
     Notes
     -----
     ``weight_ih (H, D)``, ``weight_hh (H, H)``, ``bias_ih (H,)`` and ``bias_hh (H,)`` start from
@@ -67,6 +72,15 @@ class RNNCell(Cell):
     References
     ----------
     Elman (1990), Finding structure in time.
+
+    Examples
+    --------
+    >>> cell = RNNCell(3, 5, rng=0)
+    >>> x, h = np.ones((2, 3), np.float32), np.zeros((2, 5), np.float32)  # N=2, D=3, H=5
+    >>> h_new, cache = cell.forward(x, h)
+    >>> dx, dh = cell.backward(np.ones_like(h_new), cache)
+    >>> h_new.shape, dx.shape, cell.weight_ih.grad.shape
+    ((2, 5), (2, 3), (5, 3))
     """
 
     def __init__(
@@ -158,6 +172,11 @@ class LSTMCell(GatedCell):
     dtype, rng
         See :class:`Module`.
 
+    Raises
+    ------
+    ValueError
+        If a size is not at least 1.
+
     Notes
     -----
     ``weight_ih (4H, D)``, ``weight_hh (4H, H)`` and the biases ``(4H,)`` hold the gates in the
@@ -167,6 +186,13 @@ class LSTMCell(GatedCell):
     ----------
     Hochreiter & Schmidhuber (1997), Long short-term memory; the forget gate: Gers, Schmidhuber &
     Cummins (2000), Learning to forget.
+
+    Examples
+    --------
+    >>> cell = LSTMCell(3, 5, rng=0)
+    >>> h, c = cell(np.ones((2, 3), np.float32))  # N=2, from a state of zeros
+    >>> h.shape, c.shape, cell.weight_ih.data.shape
+    ((2, 5), (2, 5), (20, 3))
     """
 
     gates, sigmoids, order = 4, 3, [3, 0, 1, 2]  # o i f g
@@ -262,6 +288,11 @@ class GRUCell(GatedCell):
     dtype, rng
         See :class:`Module`.
 
+    Raises
+    ------
+    ValueError
+        If a size is not at least 1.
+
     Notes
     -----
     ``weight_ih (3H, D)``, ``weight_hh (3H, H)`` and the biases ``(3H,)`` hold the gates in the
@@ -271,6 +302,16 @@ class GRUCell(GatedCell):
     ----------
     Cho et al. (2014), Learning phrase representations using RNN encoder-decoder. Chung et al.
     (2014), Empirical evaluation of gated recurrent neural networks, write 1 - z for this z.
+
+    Examples
+    --------
+    With the update gate open, a GRU keeps its state whatever it reads:
+
+    >>> cell = GRUCell(3, 5, rng=0)
+    >>> cell.bias_ih.data[5:10] = 100  # the rows of z
+    >>> h = np.full((2, 5), 0.5, np.float32)
+    >>> np.array_equal(cell(np.ones((2, 3), np.float32), h), h)
+    True
     """
 
     gates, sigmoids, order = 3, 2, [0, 1, 2]  # r z n

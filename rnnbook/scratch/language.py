@@ -46,6 +46,18 @@ class LanguageModel(Module):
     ----------
     Mikolov et al. (2010), Recurrent neural network based language model; on tied weights, Press &
     Wolf (2017), Using the output embedding to improve language models.
+
+    Examples
+    --------
+    A text may be read in one piece, or in two with the state carried on:
+
+    >>> model = LanguageModel(10, 4, 5, rng=0)  # V=10
+    >>> text = np.array([[3, 1, 4, 1, 5, 9]])
+    >>> whole, _ = model(text)  # (N, T, V)
+    >>> first, state = model(text[:, :2])
+    >>> second, _ = model(text[:, 2:], state)
+    >>> np.allclose(whole, np.concatenate([first, second], axis=1), atol=1e-6)
+    True
     """
 
     def __init__(

@@ -17,9 +17,21 @@ class Linear(Module):
     dtype, rng
         See :class:`Module`.
 
+    Raises
+    ------
+    ValueError
+        If a size is not at least 1.
+
     Notes
     -----
     ``weight (out, in)`` and ``bias (out,)`` start from U(-1/sqrt(in), 1/sqrt(in)), as in torch.
+
+    Examples
+    --------
+    >>> layer = Linear(3, 2, rng=0)
+    >>> y, cache = layer.forward(np.ones((7, 4, 3), np.float32))  # any axes before the last
+    >>> layer.backward(np.ones_like(y), cache).shape, layer.bias.grad.tolist()
+    ((7, 4, 3), [28.0, 28.0])
     """
 
     def __init__(self, in_features, out_features, bias=True, *, dtype=np.float32, rng=None):
@@ -63,9 +75,21 @@ class Embedding(Module):
     dtype, rng
         See :class:`Module`.
 
+    Raises
+    ------
+    ValueError
+        If a size is not at least 1, or ``padding_idx`` is no row.
+
     Notes
     -----
     ``weight (V, D)`` starts from a standard normal distribution, as in torch.
+
+    Examples
+    --------
+    >>> table = Embedding(10, 3, padding_idx=0, rng=0)  # V=10, D=3
+    >>> vectors = table(np.array([[4, 7, 0]]))
+    >>> vectors.shape, vectors[0, 2].tolist()  # padding is zero
+    ((1, 3, 3), [0.0, 0.0, 0.0])
     """
 
     def __init__(
@@ -112,9 +136,23 @@ class Dropout(Module):
     dtype, rng
         See :class:`Module`.
 
+    Raises
+    ------
+    ValueError
+        If ``p`` is not from 0 to below 1.
+
     References
     ----------
     Srivastava et al. (2014), Dropout: a simple way to prevent neural networks from overfitting.
+
+    Examples
+    --------
+    >>> layer = Dropout(0.5, rng=0)
+    >>> x = np.ones((2, 4), np.float32)
+    >>> sorted(set(layer(x).ravel().tolist()))  # in training: dropped, or doubled
+    [0.0, 2.0]
+    >>> layer.eval()(x) is x
+    True
     """
 
     def __init__(self, p=0.5, *, dtype=np.float32, rng=None):
@@ -150,10 +188,21 @@ class Dropout1d(Dropout):
     dtype, rng
         See :class:`Module`.
 
+    Raises
+    ------
+    ValueError
+        If ``p`` is not from 0 to below 1.
+
     References
     ----------
     Gal & Ghahramani (2016), A theoretically grounded application of dropout in recurrent neural
     networks, drop words by their embeddings.
+
+    Examples
+    --------
+    >>> words = Dropout1d(0.5, rng=1)(np.ones((1, 6, 3), np.float32))  # N=1, T=6, D=3
+    >>> {tuple(word) for word in words[0].tolist()} == {(0, 0, 0), (2, 2, 2)}  # a word as a whole
+    True
     """
 
     def _drawn(self, x):
@@ -175,6 +224,11 @@ class LayerNorm(Module):
     dtype, rng
         See :class:`Module`.
 
+    Raises
+    ------
+    ValueError
+        If the size is not at least 1, or ``eps`` not above 0.
+
     Notes
     -----
     ``weight (D,)`` starts at 1 and ``bias (D,)`` at 0, as in torch.
@@ -182,6 +236,12 @@ class LayerNorm(Module):
     References
     ----------
     Ba, Kiros & Hinton (2016), Layer normalization.
+
+    Examples
+    --------
+    >>> y = LayerNorm(4, dtype=np.float64)(np.array([[1.0, 2.0, 3.0, 4.0]]))
+    >>> y.round(2).tolist(), round(float(y.var()), 3)
+    ([[-1.34, -0.45, 0.45, 1.34]], 1.0)
     """
 
     def __init__(self, normalized_shape, eps=1e-5, *, dtype=np.float32, rng=None):

@@ -38,6 +38,18 @@ class SequenceClassifier(Module):
         Probability of dropping a whole word, in training: its vector is zero.
     dtype, rng
         See :class:`Module`.
+
+    Raises
+    ------
+    ValueError
+        If a size or an option does not fit.
+
+    Examples
+    --------
+    >>> model = SequenceClassifier(10, 4, 5, num_classes=3, cell="gru", rng=0)  # V, D, H, K
+    >>> tokens = np.array([[4, 7, 2], [9, 3, 0]])  # the second text has two tokens
+    >>> model(tokens, np.array([3, 2])).shape
+    (2, 3)
     """
 
     def __init__(
@@ -180,6 +192,19 @@ class SequencePredictor(Module):
         Read the last layer's states at every step, instead of the final state of each direction.
     dtype, rng
         See :class:`Module`.
+
+    Raises
+    ------
+    ValueError
+        If a size or an option does not fit.
+
+    Examples
+    --------
+    >>> x = np.ones((2, 24, 3), np.float32)  # N=2, T=24, D=3
+    >>> SequencePredictor(3, 5, 1, cell="lstm", num_layers=2, rng=0)(x).shape
+    (2, 1)
+    >>> SequencePredictor(3, 5, 1, every_step=True, rng=0)(x).shape
+    (2, 24, 1)
     """
 
     def __init__(

@@ -13,6 +13,12 @@ class Parameter:
     data : ndarray
     grad : ndarray
         Same shape as ``data``. Backward passes add to it; ``Module.zero_grad`` clears it.
+
+    Examples
+    --------
+    >>> p = Parameter(np.ones((2, 3)))
+    >>> p.data.shape, int(p.grad.sum())  # learned, and its gradient, which starts at zero
+    ((2, 3), 0)
     """
 
     def __init__(self, data):
@@ -37,6 +43,31 @@ class Module:
         ``numpy.float32`` or ``numpy.float64``: of every parameter, input and output.
     rng : None, int or numpy.random.Generator
         Draws the initial weights, and later the dropout masks.
+
+    Raises
+    ------
+    ValueError
+        If ``dtype`` is neither of the two.
+
+    Examples
+    --------
+    A layer of one's own, y = w x, with its backward pass:
+
+    >>> class Scale(Module):
+    ...     def __init__(self):
+    ...         super().__init__(np.float64)
+    ...         self.w = Parameter(np.array([2.0]))
+    ...
+    ...     def forward(self, x):
+    ...         return self.w.data * x, x
+    ...
+    ...     def backward(self, dy, cache):
+    ...         self.w.grad += (dy * cache).sum()
+    ...         return self.w.data * dy
+    >>> layer = Scale()
+    >>> y, cache = layer.forward(np.array([3.0, 4.0]))
+    >>> layer.backward(np.ones(2), cache).tolist(), layer.w.grad.tolist()
+    ([2.0, 2.0], [7.0])
     """
 
     def __init__(self, dtype=np.float32, rng=None):

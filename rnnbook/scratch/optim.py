@@ -65,6 +65,20 @@ class SGD(Optimizer):
         See :class:`Optimizer`.
     momentum : float
         0 for plain gradient descent.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or ``params`` is empty.
+
+    Examples
+    --------
+    >>> from rnnbook.scratch import Parameter
+    >>> w = Parameter(np.array([1.0]))
+    >>> w.grad += 2.0
+    >>> SGD([w], lr=0.1).step()
+    >>> w.data.tolist()
+    [0.8]
     """
 
     def __init__(self, params, lr=1e-3, momentum=0.0, weight_decay=0.0):
@@ -95,9 +109,25 @@ class Adam(Optimizer):
         b1 and b2, each in [0, 1).
     eps : float
 
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or ``params`` is empty.
+
     References
     ----------
     Kingma & Ba (2015), Adam: a method for stochastic optimization.
+
+    Examples
+    --------
+    The first step is lr, for a small gradient as for a large one:
+
+    >>> from rnnbook.scratch import Parameter
+    >>> w = Parameter(np.array([1.0, 1.0]))
+    >>> w.grad += [1000.0, 0.001]
+    >>> Adam([w], lr=0.1).step()
+    >>> w.data.round(3).tolist()
+    [0.9, 0.9]
     """
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
@@ -139,9 +169,22 @@ def clip_grad_norm(parameters, max_norm):
     float
         The norm before clipping.
 
+    Raises
+    ------
+    ValueError
+        If ``max_norm`` is not above 0.
+
     References
     ----------
     Pascanu, Mikolov & Bengio (2013), On the difficulty of training recurrent neural networks.
+
+    Examples
+    --------
+    >>> from rnnbook.scratch import Parameter
+    >>> w = Parameter(np.zeros(2))
+    >>> w.grad += [3.0, 4.0]
+    >>> float(clip_grad_norm([w], max_norm=1.0)), w.grad.round(3).tolist()
+    (5.0, [0.6, 0.8])
     """
     expect.positive("max_norm", max_norm)
     grads = [parameter.grad for parameter in parameters]

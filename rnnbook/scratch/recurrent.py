@@ -246,9 +246,23 @@ class RNN(Recurrent):
     dtype, rng
         See :class:`Module`.
 
+    Raises
+    ------
+    ValueError
+        If a size or an option does not fit.
+
     References
     ----------
     Elman (1990), Finding structure in time. Names and layouts are those of ``torch.nn.RNN``.
+
+    Examples
+    --------
+    >>> layer = RNN(3, 5, num_layers=2, rng=0)
+    >>> x = np.ones((7, 2, 3), np.float32)  # T=7, N=2, D=3
+    >>> y, state, cache = layer.forward(x)
+    >>> dx, dstate0 = layer.backward(np.ones_like(y), None, cache)
+    >>> y.shape, state.shape, dx.shape  # all steps of the last layer; the end of both layers
+    ((7, 2, 5), (2, 2, 5), (7, 2, 3))
     """
 
     def __init__(
@@ -316,6 +330,15 @@ class LSTM(Recurrent):
     ----------
     Hochreiter & Schmidhuber (1997), Long short-term memory. Names and layouts are those of
     ``torch.nn.LSTM``.
+
+    Examples
+    --------
+    Two directions side by side in y, one after the other in the state:
+
+    >>> layer = LSTM(3, 5, bidirectional=True, rng=0)
+    >>> y, (h, c) = layer(np.ones((7, 2, 3), np.float32))
+    >>> y.shape, h.shape
+    ((7, 2, 10), (2, 2, 5))
     """
 
     states = 2
@@ -390,6 +413,17 @@ class GRU(Recurrent):
     ----------
     Cho et al. (2014), Learning phrase representations using RNN encoder-decoder. Names and
     layouts are those of ``torch.nn.GRU``.
+
+    Examples
+    --------
+    What stands behind the end of a sequence is not read:
+
+    >>> layer = GRU(3, 5, batch_first=True, rng=0)
+    >>> x = np.ones((2, 7, 3), np.float32)
+    >>> x[1, 4:] = np.nan
+    >>> y, state = layer(x, lengths=[7, 4])
+    >>> bool((y[1, 4:] == 0).all()), np.array_equal(state[0, 1], y[1, 3])
+    (True, True)
     """
 
     def __init__(

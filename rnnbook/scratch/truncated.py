@@ -50,6 +50,18 @@ def truncated_bptt(layer, x, loss, steps, state=None):
     Williams & Peng (1990), An efficient gradient-based algorithm for on-line training of
     recurrent network trajectories; on the bias, Tallec & Ollivier (2017), Unbiasing truncated
     backpropagation through time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rnnbook.scratch import RNN
+    >>> layer = RNN(3, 5, rng=0)
+    >>> x = np.ones((10, 2, 3), np.float32)  # T=10
+    >>> def loss(y, where):  # half the mean square of the outputs of this chunk
+    ...     return float((y * y).mean()) / 2, y / y.size
+    >>> chunks = list(truncated_bptt(layer, x, loss, steps=4))  # 4 + 4 + 2 steps
+    >>> len(chunks), chunks[-1][1].shape
+    (3, (1, 2, 5))
     """
     if layer.bidirectional:
         raise ValueError(

@@ -26,9 +26,23 @@ class ConcatCell(Module):
     dtype, rng
         See :class:`Module`.
 
+    Raises
+    ------
+    ValueError
+        If a size is not at least 1.
+
     References
     ----------
     Robertson (2017), Classifying names with a character-level RNN, PyTorch tutorials.
+
+    Examples
+    --------
+    The output of a step does not see the state that the same step makes:
+
+    >>> cell = ConcatCell(3, 5, 2, rng=0)
+    >>> y, h, _ = cell.forward(np.ones((4, 3), np.float32))  # N=4
+    >>> y.shape, h.shape
+    ((4, 2), (4, 5))
     """
 
     def __init__(self, input_size, hidden_size, output_size, *, dtype=np.float32, rng=None):
@@ -73,9 +87,21 @@ class JordanCell(Module):
     dtype, rng
         See :class:`Module`.
 
+    Raises
+    ------
+    ValueError
+        If a size is not at least 1.
+
     References
     ----------
     Jordan (1986), Serial order: a parallel distributed processing approach.
+
+    Examples
+    --------
+    >>> cell = JordanCell(3, 5, 2, rng=0)
+    >>> y, state, _ = cell.forward(np.ones((4, 3), np.float32))
+    >>> y.shape, y is state  # it remembers what it says, K=2 numbers
+    ((4, 2), True)
     """
 
     def __init__(self, input_size, hidden_size, output_size, *, dtype=np.float32, rng=None):
@@ -117,6 +143,11 @@ class LayerNormCell(Module):
     dtype, rng
         See :class:`Module`.
 
+    Raises
+    ------
+    ValueError
+        If a size is not at least 1.
+
     Notes
     -----
     ``weight_ih (H, D)`` and ``weight_hh (H, H)`` start from U(-1/sqrt(H), 1/sqrt(H)), as those of
@@ -125,6 +156,13 @@ class LayerNormCell(Module):
     References
     ----------
     Ba, Kiros & Hinton (2016), Layer normalization, section 3.1.
+
+    Examples
+    --------
+    >>> layer = Unrolled(LayerNormCell(3, 5, rng=0))
+    >>> y, h = layer(np.ones((7, 4, 3), np.float32))  # T=7, N=4
+    >>> y.shape, h.shape
+    ((7, 4, 5), (4, 5))
     """
 
     def __init__(self, input_size, hidden_size, *, dtype=np.float32, rng=None):
@@ -164,6 +202,13 @@ class Unrolled(Module):
     cell : Module
         ``forward(x, state) -> (y, state, cache)`` and ``backward(dy, dstate, cache) ->
         (dx, dstate)``, as the cells of this file have them.
+
+    Examples
+    --------
+    >>> layer = Unrolled(ConcatCell(3, 5, 2, rng=0))
+    >>> y, h = layer(np.ones((7, 4, 3), np.float32))  # T=7, N=4
+    >>> y.shape, h.shape
+    ((7, 4, 2), (4, 5))
     """
 
     batch_first = bidirectional = False  # what truncated_bptt asks of a layer
