@@ -25,14 +25,15 @@ _SUBMODULES = (
     "scratch",
     "training",
 )
-__all__ = [*_SUBMODULES, "__version__", "show"]
+_SHOWING = ("results_file", "show")
+__all__ = [*_SUBMODULES, "__version__", *_SHOWING]
 
 
 def __getattr__(name):
     if name in _SUBMODULES:
         return importlib.import_module(f"rnnbook.{name}")
-    if name == "show":
-        return importlib.import_module("rnnbook.showing").show
+    if name in _SHOWING:
+        return getattr(importlib.import_module("rnnbook.showing"), name)
     raise AttributeError(f"module 'rnnbook' has no attribute {name!r}")
 
 

@@ -1,4 +1,7 @@
-"""Show the package's own source on a page, so that the book and the code cannot drift apart."""
+"""What pages show that they did not compute: the package's own source, and recorded results.
+
+So the book, the code and the long runs cannot drift apart.
+"""
 
 import inspect
 import textwrap
@@ -7,6 +10,7 @@ from pathlib import Path
 from IPython.display import Markdown
 
 PACKAGE = Path(__file__).parent
+RESULTS = "https://raw.githubusercontent.com/rnnbook/rnnbook/main/book/results/"
 
 
 def show(obj, docstring=False):
@@ -47,6 +51,38 @@ def show(obj, docstring=False):
         source = _without_docstrings(source)
     where = path.relative_to(PACKAGE.parent).as_posix()
     return Markdown(f"```python\n# {where}\n{source.rstrip()}\n```")
+
+
+def results_file(name):
+    """Return the path of a recorded result, in a copy of the repository or fetched from it.
+
+    Looked for in the book's folder as seen from a page, then from the top of the repository. Where
+    there is neither, as on Colab, the file is downloaded once, from the newest version of the book.
+
+    Parameters
+    ----------
+    name : str
+        Of a file in ``book/results``, such as "speed.json".
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    requests.RequestException
+        If it has to be downloaded and cannot be.
+
+    Examples
+    --------
+    >>> runs = json.loads(results_file("text.json").read_text())["runs"]  # doctest: +SKIP
+    """
+    for folder in (Path("../results"), Path("book/results")):
+        if (folder / name).exists():
+            return folder / name
+    import pooch
+
+    return Path(pooch.retrieve(RESULTS + name, known_hash=None))
 
 
 def _without_docstrings(source):
