@@ -2,7 +2,12 @@
 
 import gc
 import hashlib
+import socket
+import struct
+import subprocess
+import sys
 import threading
+import time
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -22,6 +27,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/missing":
             self.send_error(404)
             return
+        if self.path in ("/moved", "/round-and-round"):
+            self.send_response(302)
+            self.send_header("Location", {"/moved": "/good"}.get(self.path, self.path))
+            self.end_headers()
+            return
         self.send_response(200)
         if self.path != "/cut-without-length":
             self.send_header("Content-Length", str(len(CONTENT)))
@@ -31,9 +41,23 @@ class Handler(BaseHTTPRequestHandler):
         body = {
             "/truncated": CONTENT[: len(CONTENT) // 2],
             "/cut-without-length": CONTENT[: len(CONTENT) // 2],
+            "/stalled": CONTENT[: len(CONTENT) // 2],
+            "/reset": CONTENT[: len(CONTENT) // 2],
             "/wrong": CONTENT[::-1],
+            "/one-bit": CONTENT[:-9] + bytes([CONTENT[-9] ^ 1]) + CONTENT[-8:],
         }.get(self.path, CONTENT)
+        if self.path == "/slow":
+            for start in range(0, len(body), 2**16):
+                self.wfile.write(body[start : start + 2**16])
+                time.sleep(0.02)
+            return
         self.wfile.write(body)
+        if self.path == "/stalled":
+            time.sleep(2)
+        if self.path == "/reset":
+            now = struct.pack("ii", 1, 0)  # close at once, with what is not sent thrown away
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
+            self.connection.close()
 
     def log_message(self, *args):
         pass
@@ -92,8 +116,21 @@ def test_an_archive_that_the_server_marks_as_compressed_arrives_as_it_is(cache, 
     assert fetch.locate(marked).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("how", ["truncated", "cut-without-length", "wrong", "missing"])
-def test_a_failed_download_says_what_to_do_and_leaves_nothing(cache, file, how):
+def test_a_download_follows_a_redirection(cache, file):
+    moved = replace(file, url=file.url.replace("good", "moved"))
+    assert fetch.locate(moved).read_bytes() == CONTENT
+    assert Handler.asked == ["/moved", "/good"]
+
+
+FAULTS = [
+    "truncated", "cut-without-length", "stalled", "reset", "wrong", "one-bit", "missing",
+    "round-and-round",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", FAULTS)
+def test_a_failed_download_says_what_to_do_and_leaves_nothing(cache, file, how, monkeypatch):
+    monkeypatch.setattr(fetch, "TIMEOUT", 0.5)
     bad = replace(file, url=file.url.replace("good", how))
     with pytest.raises(fetch.DataUnavailableError) as caught:
         fetch.locate(bad)
@@ -108,6 +145,25 @@ def test_a_failure_names_its_cause(cache, file):
         fetch.locate(replace(file, url=file.url.replace("good", "missing")))
     with pytest.raises(fetch.DataUnavailableError, match="hash"):
         fetch.locate(replace(file, url=file.url.replace("good", "wrong")))
+
+
+def test_two_processes_may_download_into_one_cache_at_once(cache, file):
+    script = f"""
+from dataclasses import replace
+from pathlib import Path
+from rnnbook.data import fetch
+fetch.cache_folder = lambda: Path({str(cache)!r})
+file = fetch.{file!r}
+for number in range(3):
+    slow = replace(file, name=f"set/{{number}}.bin", url=file.url.replace("good", "slow"))
+    assert fetch.locate(slow).read_bytes() == bytes(range(256)) * 2_000
+"""
+    command = [sys.executable, "-c", script]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    errors = [process.communicate()[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0], errors
+    assert sorted(path.name for path in kept(cache)) == ["0.bin", "1.bin", "2.bin"]
+    assert Handler.asked.count("/slow") > 3  # both did download
 
 
 def test_after_a_failure_the_next_try_starts_afresh(cache, file):

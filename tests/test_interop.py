@@ -90,13 +90,38 @@ def test_files_that_do_not_fit_are_refused_and_change_nothing(twin, damage, mess
         np.testing.assert_array_equal(array, before[name])
 
 
+@pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("keep", [0, 4, 100, -1])
-def test_truncated_files_are_refused(keep, tmp_path):
-    path = tmp_path / "weights.safetensors"
-    save_weights(model("scratch", 1), path)
+def test_truncated_files_are_refused_and_change_nothing(keep, twin, tmp_path):
+    path, target = tmp_path / "weights.safetensors", model(twin, 2)
+    save_weights(model(twin, 1), path)
     path.write_bytes(path.read_bytes()[:keep])
+    before = get_weights(target)
     with pytest.raises(ValueError, match="not a whole safetensors file"):
-        load_weights(model("scratch", 2), path)
+        load_weights(target, path)
+    for name, array in get_weights(target).items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+HEADER = b'{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        (2**62).to_bytes(8, "little") + HEADER,  # claims a header larger than any memory
+        len(HEADER).to_bytes(8, "little") + HEADER.replace(b"[2]", b"[9]") + bytes(8),
+        len(HEADER).to_bytes(8, "little") + HEADER.replace(b"0,8", b"8,0") + bytes(8),
+        len(HEADER).to_bytes(8, "little") + HEADER + bytes(9),  # more numbers than it names
+        len(HEADER).to_bytes(8, "little") + HEADER.replace(b'"F32"', b'"O99"') + bytes(8),
+        len(HEADER).to_bytes(8, "little") + b"[" * len(HEADER) + bytes(8),
+    ],
+)
+def test_hostile_headers_are_refused(content, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="not a whole safetensors file"):
+        load_weights(model("scratch", 1), path)
 
 
 def test_other_files_and_objects_are_refused(tmp_path):
