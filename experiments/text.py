@@ -39,9 +39,9 @@ PROTOCOL = [
     "but the first predicted once. In the history, the part is read as 16 streams that start from "
     "an empty state each; nats, the result, is that of one stream from start to end.",
     "seconds: training and validation together; cpu_seconds: the same in processor time of one "
-    "thread, which other jobs on the machine prolong less. The runs rnn, gru, lstm and transformer "
+    "thread, which other jobs on the machine prolong less. The runs rnn, gru, lstm, transformer "
     "have as many epochs as take about 150 of these on the machine named; nothing else about "
-    "them was chosen cell by cell, but for the learning rate of the rnn, 0.002, half of the others'.",
+    "them was chosen cell by cell, but for the learning rate of the rnn, 0.002, half the others'.",
     "transformer: a causal one in PyTorch, of the size that nanoGPT publishes for a CPU: 4 layers "
     "of 4 heads, width 128, context 64, batches of 12, no dropout, learning rate 0.001. An epoch "
     "is 200 updates on windows from random places. It is validated on windows of 64 that overlap "
