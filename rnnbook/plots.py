@@ -797,6 +797,36 @@ def every_path(groups, *, xlabel, ylabel, references=None, logx=False):
         return figure
 
 
+def points(groups, *, xlabel, ylabel, logx=False, references=None):
+    """Draw named groups of points over two axes, told apart by colour and shape.
+
+    Parameters
+    ----------
+    groups : dict of str to (x, y)
+        Legend entry to two sequences of equal length.
+    xlabel, ylabel : str
+        With units.
+    logx : bool
+        Logarithmic horizontal axis.
+    references : dict of str to float, optional
+        Label and height of dashed lines.
+
+    Examples
+    --------
+    >>> points({"GRU": ([0.001, 0.01], [0.7, 0.8])}, xlabel="rate", ylabel="accuracy", logx=True)
+    <Figure size ...>
+    """
+    with mpl.rc_context(STYLE):
+        figure, axes = new_figure()
+        for k, (name, (x, y)) in enumerate(groups.items()):
+            axes.plot(x, y, "os^D"[k % 4], label=name, alpha=0.7, markersize=7)
+        for k, (name, height) in enumerate((references or {}).items()):
+            axes.axhline(height, color=COLORS["grey"], linestyle=("--", ":")[k % 2], label=name)
+        axes.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if logx else "linear")
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=5)
+        return figure
+
+
 def yes_no(panels, *, xlabel, ylabel, border=None):
     """Draw tables of yes (blue) and no (white) side by side, both axes counted from 1.
 

@@ -47,6 +47,7 @@ FIGURES = {
     "every_path": lambda: plots.every_path(
         {"a": [([1, 2], [4, 3]), ([2, 4], [5, 3])]}, **LABELS, references={"counting": 3.5}
     ),
+    "points": lambda: plots.points({"a": ([1, 2], [3, 4])}, **LABELS, references={"b": 3.5}),
     "gradient_flow": lambda: plots.gradient_flow({"a": FLOW, "b": FLOW**2}),
     "gate_activity": lambda: plots.gate_activity({"f": GATE, "c": 4 * GATE - 2}, 1),
     "saturation": lambda: plots.saturation({"f": saturation(GATE)}),
