@@ -80,6 +80,12 @@ def shape(name, array, expected):
         raise ValueError(f"{name} has shape {given}: expected ({wanted})")
 
 
+def filled(name, array):
+    """``array`` has at least one row, so that there is something to take the mean of."""
+    if 0 in array.shape:
+        raise ValueError(f"{name} has shape {tuple(array.shape)}: expected at least one row")
+
+
 def dtype(name, array, expected):
     """``array.dtype`` is exactly ``expected``: precision is never changed silently."""
     if array.dtype != expected:
@@ -91,8 +97,8 @@ def dtype(name, array, expected):
 
 
 def integers(name, array):
-    """``array`` holds integers (ids, class numbers, lengths)."""
-    if "int" not in str(array.dtype):
+    """``array`` holds integers (ids, class numbers, lengths), in NumPy of either byte order."""
+    if getattr(array.dtype, "kind", None) not in ("i", "u") and "int" not in str(array.dtype):
         raise TypeError(f"{name} has dtype {array.dtype}: expected integers")
 
 

@@ -154,6 +154,9 @@ class TorchTwin:
         return _output_and_state(self.model(*map(self._tensor, inputs), *state))
 
     def _tensor(self, array):
+        if isinstance(array, np.ndarray):  # torch reads no swapped bytes, nor backwards
+            kind = np.int64 if array.dtype.kind == "u" else array.dtype.newbyteorder("=")
+            array = np.require(array, kind, ("C", "W"))
         tensor = self.torch.as_tensor(array)
         dtype = self.like.dtype if tensor.is_floating_point() else tensor.dtype
         return tensor.to(self.like.device, dtype)

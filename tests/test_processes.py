@@ -15,6 +15,8 @@ from rnnbook import pytorch, training
 from . import two_processes
 from .two_processes import TASKS, TWINS, texts, train
 
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+
 EVERY = pytest.mark.parametrize("name", [f"{twin}-{task}" for twin in TWINS for task in TASKS])
 
 

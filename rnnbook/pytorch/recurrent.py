@@ -93,7 +93,8 @@ class Recurrent(nn.RNNBase):
             lengths = torch.full((batch,), time)
         order = torch.argsort(lengths.cpu(), descending=True, stable=True)
         back = torch.argsort(order).to(x.device)
-        order, pieces = order.to(x.device), list(pieces_of(lengths.tolist()))
+        order = order.to(x.device)
+        pieces = list(pieces_of(lengths.tolist())) or [(0, time, 0)]  # of no rows, one piece
         parts = [part[:, order] for part in ((state,) if self.states == 1 else state)]  # (S, N, H)
         y, finals = y[:, order], []
         for layer in range(self.num_layers):

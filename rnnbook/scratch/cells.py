@@ -95,7 +95,7 @@ class RNNCell(Cell):
         a_x = x.reshape(-1, self.input_size) @ self.weight_ih.data.T
         if self.bias_ih is not None:
             a_x += self.bias_ih.data + self.bias_hh.data
-        return a_x.reshape(*x.shape[:-1], -1)  # (..., H)
+        return a_x.reshape(*x.shape[:-1], self.hidden_size)  # (..., H)
 
     @staticmethod
     def step(a_x, h, h_new, weight, f):
@@ -155,7 +155,7 @@ class GatedCell(Cell):
         if self.bias_ih is not None:
             rows = np.concatenate([rows, np.ones((len(rows), 1), self.dtype)], axis=1)
         a_x = np.matmul(rows, weight_ih)
-        return a_x.reshape(self.gates, *x.shape[:-1], -1)  # (G, ..., H)
+        return a_x.reshape(self.gates, *x.shape[:-1], self.hidden_size)  # (G, ..., H)
 
 
 class LSTMCell(GatedCell):
@@ -488,4 +488,4 @@ def column_sums(rows):
 
 def split(rows, gates):
     """View of ``rows (..., N, G*H)`` by gate, ``(..., G, N, H)``."""
-    return rows.reshape(*rows.shape[:-1], gates, -1).swapaxes(-3, -2)
+    return rows.reshape(*rows.shape[:-1], gates, rows.shape[-1] // gates).swapaxes(-3, -2)

@@ -26,7 +26,7 @@ def cross_entropy(logits, target):
     Raises
     ------
     ValueError, TypeError
-        If a shape does not fit, or a class is outside 0 to K-1.
+        If a shape does not fit, there is no row, or a class is outside 0 to K-1.
 
     Examples
     --------
@@ -38,6 +38,7 @@ def cross_entropy(logits, target):
     """
     target = np.asarray(target)
     expect.classes(logits, target)
+    expect.filled("logits", logits)
     rows = np.arange(len(logits))
     log_p = log_softmax(logits)
     dlogits = np.exp(log_p)
@@ -64,7 +65,7 @@ def binary_cross_entropy_with_logits(logits, target):
     Raises
     ------
     ValueError
-        If the shapes differ, or a target is outside 0 to 1.
+        If the shapes differ, there is no row, or a target is outside 0 to 1.
 
     Examples
     --------
@@ -74,6 +75,7 @@ def binary_cross_entropy_with_logits(logits, target):
     """
     target = np.asarray(target, dtype=logits.dtype)
     expect.shape("target", target, logits.shape)
+    expect.filled("logits", logits)
     expect.probabilities("target", target)
     # max(z, 0) - z t + log(1 + exp(-|z|)): no exp of a large number
     losses = np.maximum(logits, 0) - logits * target + np.log1p(np.exp(-np.abs(logits)))
@@ -96,7 +98,7 @@ def mse_loss(prediction, target):
     Raises
     ------
     ValueError
-        If the shapes differ.
+        If the shapes differ, or there is no row.
 
     Examples
     --------
@@ -106,6 +108,7 @@ def mse_loss(prediction, target):
     """
     target = np.asarray(target, dtype=prediction.dtype)
     expect.shape("target", target, prediction.shape)
+    expect.filled("prediction", prediction)
     error = prediction - target
     return float(np.square(error).mean()), error * (2 / error.size)
 
@@ -133,7 +136,7 @@ def pinball_loss(prediction, target, levels):
     Raises
     ------
     ValueError
-        If the shapes do not fit each other, or a level is not between 0 and 1.
+        If the shapes do not fit each other, there is no row, or a level is not between 0 and 1.
 
     References
     ----------
@@ -151,6 +154,7 @@ def pinball_loss(prediction, target, levels):
     target = np.asarray(target, dtype=prediction.dtype)
     expect.levels("levels", levels)
     expect.shape("prediction", prediction, (*target.shape, len(levels)))
+    expect.filled("prediction", prediction)
     levels = np.asarray(levels, dtype=prediction.dtype)
     error = target[..., None] - prediction
     slope = np.where(error >= 0, levels, levels - 1)  # of the loss over the error

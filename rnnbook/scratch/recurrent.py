@@ -136,7 +136,7 @@ class Recurrent(Module):
                 start = tuple(part[k] for part in state)
                 alive = ragged.alive[flip] if ragged else None
                 out, end, cache = self._unroll(self.cells[k], y[flip], start, alive, keep)
-                outputs.append(out[flip] * ragged.valid if ragged else out[flip])
+                outputs.append(self._on_valid(out[flip], ragged))
                 for part, value in zip(final, end, strict=True):
                     part[k] = value
                 caches.append(cache if keep else None)
@@ -205,8 +205,11 @@ class Recurrent(Module):
         lengths = np.asarray(lengths)
         expect.lengths(lengths, time, batch)
         ragged = Ragged.from_lengths(lengths, time)
-        x = np.where(ragged.valid, ragged.sort(x), self.dtype.type(0))  # padding may hold NaN
-        return x, [ragged.sort(part) for part in state], ragged
+        return self._on_valid(ragged.sort(x), ragged), [ragged.sort(part) for part in state], ragged
+
+    def _on_valid(self, y, ragged):
+        """Put zeros on padding, where NaN may stand, which times zero is still NaN."""
+        return np.where(ragged.valid, y, self.dtype.type(0)) if ragged else y
 
     def _leave(self, y, state, ragged):
         """Bring outputs and states (or their gradients) back into the caller's order and form."""
