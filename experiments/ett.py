@@ -34,7 +34,7 @@ class Settings(NamedTuple):
     batch_size: int = 256
     learning_rate: float = 0.001
     epochs: int = 30
-    patience: int = 10
+    patience: int = 5
     bfloat16: bool = True
 
 
