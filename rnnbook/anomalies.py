@@ -37,6 +37,17 @@ def scores(model, frame, look_back, lead=1):
     ------
     ValueError, TypeError
         If an argument does not fit, or the frame is shorter than one window.
+
+    Examples
+    --------
+    >>> from rnnbook.forecasting import LastValue, WithErrors
+    >>> index = pd.date_range("2026-01-01", periods=60, freq="h", name="time")
+    >>> frame = pd.DataFrame({"load": np.sin(np.arange(60.0))}, index)
+    >>> model = WithErrors(LastValue()).fit(frame[:40], look_back=2, horizon=1)
+    >>> frame.iloc[50] = 9.0  # what the series never was
+    >>> found = scores(model, frame[40:], look_back=2)
+    >>> str(found["load"].idxmax())
+    '2026-01-03 02:00:00'
     """
     if not isinstance(model, forecasting.SupportsQuantiles) or len(model.quantiles) < 3:
         raise TypeError(
@@ -81,6 +92,13 @@ def threshold(scores, rate):
     ValueError, TypeError
         If an argument does not fit; or the part is so short that less than one false alarm is
         expected in it, which it cannot tell.
+
+    Examples
+    --------
+    >>> ordinary = pd.Series(np.arange(100.0))
+    >>> limit = threshold(ordinary, rate=0.05)  # at most five stamps in a hundred lie above
+    >>> bool((ordinary > limit).mean() <= 0.05)
+    True
     """
     _expect_series("scores", scores)
     if not isinstance(rate, float) or not 0 < rate < 1:
@@ -113,6 +131,13 @@ def alarms(scores, threshold, gap=1):
     ------
     ValueError, TypeError
         If an argument does not fit.
+
+    Examples
+    --------
+    >>> stamps = pd.date_range("2026-01-01", periods=6, freq="h")
+    >>> found = alarms(pd.Series([0.1, 3.0, 4.0, 0.2, 0.1, 5.0], stamps), threshold=1.0)
+    >>> found["start"].dt.hour.tolist(), found["end"].dt.hour.tolist(), found["score"].tolist()
+    ([1, 5], [2, 5], [4.0, 5.0])
     """
     _expect_series("scores", scores)
     expect.sizes(gap=gap)
@@ -144,6 +169,15 @@ def judge(alarms, labels):
     ------
     TypeError
         If either is no such table.
+
+    Examples
+    --------
+    >>> days = pd.date_range("2026-01-01", periods=9)
+    >>> found = pd.DataFrame({"start": days[[1, 5]], "end": days[[2, 5]]})
+    >>> labels = pd.DataFrame({"start": days[[2]], "end": days[[3]]})
+    >>> verdict = judge(found, labels)
+    >>> float(verdict["recall"]), float(verdict["precision"])
+    (1.0, 0.5)
     """
     for name, table in ("alarms", alarms), ("labels", labels):
         if not isinstance(table, pd.DataFrame) or not {"start", "end"} <= set(table.columns):

@@ -1,7 +1,7 @@
 """Initial values that help a recurrent network remember, for models of either twin.
 
 Each function changes a model in place and returns it. It finds what it changes by name, in any
-:class:`rnnbook.scratch.Module` and any ``torch.nn.Module``: a parameter called ``weight_hh...``
+:class:`rnnbook.scratch.Module` and :class:`torch.nn.Module`: a parameter called ``weight_hh...``
 with H columns holds G square blocks (H, H), one for each gate, and ``bias_ih...`` and
 ``bias_hh...`` with the same ending are its biases. G tells the kind of cell: 1 is a simple RNN,
 3 a GRU, 4 an LSTM with its gates in the order i f g o. The same ``rng`` gives both twins the same

@@ -1,6 +1,6 @@
 """Weights between the twins, by name; safetensors files that either twin loads; and from Keras.
 
-Works on any :class:`rnnbook.scratch.Module` and any ``torch.nn.Module``. Nothing is ever pickled.
+Works on any :class:`rnnbook.scratch.Module` and :class:`torch.nn.Module`. Nothing is ever pickled.
 """
 
 import os
@@ -23,7 +23,7 @@ KERAS_GATES = {"RNN": [0], "LSTM": [0, 1, 2, 3], "GRU": [1, 0, 2]}  # where ours
 
 
 def is_torch(model):
-    """Say whether ``model`` is a ``torch.nn.Module``, without importing torch."""
+    """Say whether ``model`` is a :class:`torch.nn.Module`, without importing torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(model, torch.nn.Module)
 

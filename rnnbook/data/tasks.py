@@ -1,8 +1,8 @@
 """Generated tasks that test memory: what must be kept, for how long, and what must be ignored.
 
-Every generator takes a ``numpy.random.Generator`` and returns arrays (x, target), the sequences
-as rows: a fresh sample is a call away, so nothing here can be learned by heart. Letters: N
-sequences, T time steps, D inputs, K classes. Numbers are float32.
+Every generator takes a :class:`numpy.random.Generator` and returns arrays (x, target), the
+sequences as rows: a fresh sample is a call away, so nothing here can be learned by heart. Letters:
+N sequences, T time steps, D inputs, K classes. Numbers are float32.
 """
 
 import numpy as np

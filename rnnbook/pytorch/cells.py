@@ -15,7 +15,7 @@ NONLINEARITIES = {
 
 
 class RNNCell(nn.RNNCell):
-    """``torch.nn.RNNCell`` with two more nonlinearities: h' = f(W_ih x + b_ih + W_hh h + b_hh).
+    """:class:`torch.nn.RNNCell` and two more f: h' = f(W_ih x + b_ih + W_hh h + b_hh).
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class RNNCell(nn.RNNCell):
 
 
 class LSTMCell(nn.LSTMCell):
-    """``torch.nn.LSTMCell`` with checks: gates i, f, g, o; c' = f * c + i * g, h' = o * tanh(c').
+    """:class:`torch.nn.LSTMCell` with checks: c' = f * c + i * g, h' = o * tanh(c').
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class LSTMCell(nn.LSTMCell):
 
 
 class GRUCell(nn.GRUCell):
-    """``torch.nn.GRUCell``, and with ``reset_after=False`` the original paper's.
+    """:class:`torch.nn.GRUCell`, and with ``reset_after=False`` the original paper's.
 
     Parameters
     ----------

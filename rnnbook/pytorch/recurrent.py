@@ -156,7 +156,7 @@ class Recurrent(nn.RNNBase):
 
 
 class RNN(Recurrent, nn.RNN):
-    """``torch.nn.RNN`` with ``lengths`` and two more nonlinearities.
+    """:class:`torch.nn.RNN` with ``lengths`` and two more nonlinearities.
 
     Parameters
     ----------
@@ -218,7 +218,7 @@ class RNN(Recurrent, nn.RNN):
 
 
 class LSTM(Recurrent, nn.LSTM):
-    """``torch.nn.LSTM`` with ``lengths``.
+    """:class:`torch.nn.LSTM` with ``lengths``.
 
     Parameters
     ----------
@@ -266,7 +266,7 @@ class LSTM(Recurrent, nn.LSTM):
 
 
 class GRU(Recurrent, nn.GRU):
-    """``torch.nn.GRU`` with ``lengths``, and with the original paper's reset.
+    """:class:`torch.nn.GRU` with ``lengths``, and with the original paper's reset.
 
     Parameters
     ----------

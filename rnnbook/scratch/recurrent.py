@@ -256,7 +256,7 @@ class RNN(Recurrent):
 
     References
     ----------
-    Elman (1990), Finding structure in time. Names and layouts are those of ``torch.nn.RNN``.
+    Elman (1990), Finding structure in time. Names and layouts are those of :class:`torch.nn.RNN`.
 
     Examples
     --------
@@ -332,7 +332,7 @@ class LSTM(Recurrent):
     References
     ----------
     Hochreiter & Schmidhuber (1997), Long short-term memory. Names and layouts are those of
-    ``torch.nn.LSTM``.
+    :class:`torch.nn.LSTM`.
 
     Examples
     --------
@@ -415,7 +415,7 @@ class GRU(Recurrent):
     References
     ----------
     Cho et al. (2014), Learning phrase representations using RNN encoder-decoder. Names and
-    layouts are those of ``torch.nn.GRU``.
+    layouts are those of :class:`torch.nn.GRU`.
 
     Examples
     --------
