@@ -23,21 +23,27 @@ from rnnbook.interop import copy_weights, get_weights, read_safetensors
 EPOCHS = 12
 
 
-def train(twin, checkpoint):
-    """Return the history without its times, and the weights."""
+def learner(twin):
+    """Return a model and its optimizer."""
     package, model = scratch, scratch.SequenceClassifier(11, 3, 5, 2, "lstm", dropout=0.3, rng=0)
     if twin == "pytorch":
         from rnnbook import pytorch as package
 
         ours, model = model, package.SequenceClassifier(11, 3, 5, 2, "lstm", dropout=0.3)
         copy_weights(ours, model)
+    return model, package.Adam(model.parameters(), lr=0.01)
+
+
+def train(twin, checkpoint):
+    """Return the history without its times, and the weights."""
+    model, optimizer = learner(twin)
     rng = np.random.default_rng(0)
     x, y = rng.integers(1, 11, (80, 6)), rng.integers(0, 2, 80)
     history = training.fit(
         model,
         (x[:64], y[:64]),
         (x[64:], y[64:]),
-        optimizer=package.Adam(model.parameters(), lr=0.01),
+        optimizer=optimizer,
         metric="accuracy",
         epochs=EPOCHS,
         checkpoint=checkpoint,
@@ -79,17 +85,24 @@ def train_and_keep(twin, checkpoint, path):
     keep(path, *train(twin, checkpoint))
 
 
+def version(checkpoint):
+    """What changes when the file is replaced."""
+    return checkpoint.stat().st_mtime_ns if checkpoint.exists() else None
+
+
 def main(twin, folder):
     checkpoint = folder / "checkpoint"
-    # this process never trains: torch refuses to go on in the fork of one that has
+    learner(twin)  # what torch imports late, once for all rounds. But this process never trains:
+    # torch refuses to go on in the fork of one that has
     finish(fork(train_and_keep, twin, folder / "whole.checkpoint", folder / "whole"))
     moments, killed = random.Random(0), 0
     while epochs_in(checkpoint) < EPOCHS - 2:  # the last round is not killed
         before = epochs_in(checkpoint)
         child = fork(train, twin, checkpoint)
-        while epochs_in(checkpoint) == before and os.waitpid(child, os.WNOHANG) == (0, 0):
+        file = version(checkpoint)
+        while version(checkpoint) == file and os.waitpid(child, os.WNOHANG) == (0, 0):
             time.sleep(0.002)
-        time.sleep(moments.uniform(0, 0.02))
+        time.sleep(moments.uniform(0, 0.01))
         os.kill(child, signal.SIGKILL)
         killed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
         assert epochs_in(checkpoint) > before
