@@ -85,7 +85,8 @@ def threshold(scores, rate):
     Returns
     -------
     float
-        The smallest score that a share of ``rate`` at most lies above.
+        The first score at or above the quantile of ``1 - rate``: a share of ``rate`` at most lies
+        above it.
 
     Raises
     ------
