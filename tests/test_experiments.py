@@ -525,3 +525,128 @@ def test_every_published_memory_run_is_one_of_the_script_at_full_size(script, na
         assert run["command"] == f"python experiments/{name}.py --only {key}"
         if run["best"] is not None:
             assert run["solved_at"] or run["updates"] == module.BUDGET
+
+
+def test_every_repair_of_the_forecaster_is_trained_once(script, tmp_path):
+    module = script("forecast")
+    only = arguments(tmp_path, "co2-*[!12]")  # of the seeds, 0
+    assert module.main(only) == len(module.VARIANTS) + len(module.BASELINES)
+    before = (tmp_path / "results.json").read_bytes()
+    assert module.main(only) == 0 and (tmp_path / "results.json").read_bytes() == before
+    runs = runs_in(tmp_path)
+    for run in runs.values():
+        assert len(run["by_step"]["mse"]) == 6 and run["windows"] == 3
+        assert run["mse"] == pytest.approx(sum(run["by_step"]["mse"]) / 6, rel=1e-3)
+    for name in ("less-last", "direct-less-last", "segments"):  # the level is out of sight
+        moved = runs[f"co2-{name}-seed0"]["moved"]
+        assert moved["3"] == pytest.approx(moved["0"], rel=1e-3)
+    articles = runs["co2-articles-seed0"]
+    assert articles["moved"]["3"] > 2 * articles["moved"]["0"]
+    assert articles["best_epoch"] == len(articles["history"]["loss"]) == 2
+    assert (
+        "val_loss" not in articles["history"] and "val_loss" in runs["co2-chosen-seed0"]["history"]
+    )
+
+
+def test_an_interrupted_forecaster_goes_on_and_ends_where_an_uninterrupted_one_does(
+    script, tmp_path, monkeypatch
+):
+    module, only = script("forecast"), "oil-direct-less-last-seed0"
+    real_fit = module.training.fit
+
+    def fit_one_epoch_then_stop(*args, epochs, **kwargs):
+        assert epochs == 2
+        real_fit(*args, epochs=1, **kwargs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module.training, "fit", fit_one_epoch_then_stop)
+    with pytest.raises(KeyboardInterrupt):
+        module.main(arguments(tmp_path / "a", only))
+    monkeypatch.setattr(module.training, "fit", real_fit)
+    for folder in "ab":
+        assert module.main(arguments(tmp_path / folder, only)) == 1
+    (resumed,), (whole,) = (runs_in(tmp_path / folder).values() for folder in "ab")
+    times = {"seconds", "cpu_seconds"}
+    assert {k: v for k, v in resumed.items() if k not in times} == {
+        k: v for k, v in whole.items() if k not in times
+    }
+
+
+def test_variants_of_the_forecaster_change_what_they_are_named_for(script):
+    module = script("forecast")
+    articles = module.VARIANTS["articles"]
+    assert not any(articles)
+    changed = {
+        name: sum(a != b for a, b in zip(variant, articles, strict=True))
+        for name, variant in module.VARIANTS.items()
+    }
+    assert changed["leaky"] == changed["chosen"] == 1 and changed["less-last"] == 2
+    model, _ = module.build(module.TASKS["co2"], articles, seed=0)
+    assert [(layer.hidden_size, layer.num_layers) for layer in [model.rnn]] == [(50, 2)]
+    assert model.linear.out_features == 1
+
+
+def test_a_forecaster_of_another_scale_is_judged_in_that_of_the_training_part(script):
+    module = script("forecast")
+    frame = module.load(module.TASKS["co2"], sample=True)
+    own, whole = (module.series.Scaler.fit(part) for part in (frame.iloc[:200], frame))
+    history = own.transform(frame).to_numpy()[None, :50]
+    last = module.forecasting.LastValue()
+    rescaled = module.Rescaled(last, own, whole).forecast(history, 3)
+    assert rescaled == pytest.approx(last.forecast(history, 3))
+
+
+@pytest.mark.skipif(not (ROOT / "book/results/forecast.json").exists(), reason="not published yet")
+def test_every_published_forecast_is_a_run_of_the_script_at_full_size(script):
+    module = script("forecast")
+    results = json.loads((ROOT / "book/results/forecast.json").read_text(encoding="utf-8"))
+    assert results["protocol"] == module.PROTOCOL
+    assert set(results["runs"]) <= {run.name for run in module.RUNS}
+    for run in results["runs"].values():
+        assert len(run["by_step"]["mse"]) == module.TASKS[run["series"]].horizon
+        if run["variant"] == "articles":
+            assert len(run["history"]["loss"]) == module.EPOCHS
+
+
+def test_a_search_that_is_stopped_proposes_what_an_uninterrupted_one_does(script, tmp_path):
+    module = script("tuning")
+    module.main(arguments(tmp_path / "a", "trial-0[0-4]"))
+    for folder in "ab":
+        module.main(arguments(tmp_path / folder, "trial-*"))
+    stopped, whole = (runs_in(tmp_path / folder) for folder in "ab")
+    assert len(stopped) == len(whole) == module.TRIALS
+    guided = [module.Trial(k).name for k in range(module.RANDOM, module.TRIALS)]
+    for name in [*guided, "trial-07"]:
+        assert stopped[name]["settings"] == whole[name]["settings"]
+        assert stopped[name]["value"] == whole[name]["value"]
+    assert whole[guided[0]]["settings"] != whole[guided[1]]["settings"]
+
+
+def test_what_builds_on_a_search_waits_for_all_of_its_trials(script, tmp_path):
+    module = script("tuning")
+    for name in ("trial-01", "winner-seed1", "change-lr-0.03"):
+        with pytest.raises(SystemExit, match="trial-00, which is missing"):
+            module.main(arguments(tmp_path, name))
+
+
+def test_a_change_moves_one_setting_of_the_winner(script):
+    module = script("tuning")
+    trials = {module.Trial(k).name: {"value": 0.5, "settings": {}} for k in range(module.TRIALS)}
+    trials["trial-09"] = {"value": 0.8, "settings": module.DEFAULT}
+    assert module.winner(trials) == module.DEFAULT
+    for what, values in module.CHANGES.items():
+        changed = [module.DEFAULT | {what: value} for value in values]
+        module.study_of([{"settings": c, "value": 0.5} for c in changed], seed=0)  # in the space
+    data = module.Data(sample=True)
+    result = module.Change("lr", 0.03).train(data, trials)
+    assert result["settings"] == module.DEFAULT | {"lr": 0.03} and result["change"] == "lr"
+
+
+def test_the_published_search_is_that_of_the_script(script):
+    module = script("tuning")
+    published = json.loads((ROOT / "book/results/tuning.json").read_text(encoding="utf-8"))
+    assert published["protocol"] == module.PROTOCOL
+    assert list(published["runs"]) == [run.name for run in module.RUNS]
+    for name, run in published["runs"].items():
+        assert run["command"] == f"python experiments/tuning.py --only {name}"
+        assert ("test_accuracy" in run) == name.startswith(("baseline", "winner", "default"))
