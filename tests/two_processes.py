@@ -26,14 +26,14 @@ TASKS = ("texts", "stream")
 
 
 def texts(seed=0):
-    """17 ragged texts, in batches of 8: the last has one example, the second process none of it."""
+    """19 ragged texts, in batches of 8: of the last, one process has two and the other one."""
     rng = np.random.default_rng(seed)
-    tokens = [rng.integers(1, V, rng.integers(1, 7)) for _ in range(17)]
+    tokens = [rng.integers(1, V, rng.integers(1, 7)) for _ in range(19)]
     return TextBatches(tokens, np.array([1 in t for t in tokens]).astype(int), batch_size=8)
 
 
 def stream():
-    """Five streams of 5 or 4 predictions: the last piece has rows for one of them alone."""
+    """Five streams of 5 or 4 predictions: the last piece has one row, the second process none."""
     return StreamBatches(np.random.default_rng(0).integers(0, V, 22), batch_size=5, steps=2)
 
 
