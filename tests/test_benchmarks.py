@@ -54,3 +54,33 @@ def test_a_quick_run_measures_every_way_through_a_ragged_batch(tmp_path):
     assert set(layers) == {"RNN", "GRU", "LSTM"}
     for times in layers.values():
         assert set(times) == {"size", "packed_ms", "twin_ms", "scratch_ms", "padded_ms"}
+
+
+def check_processes(results):
+    ways = {"one process", "two threads", "two processes"}
+    for row in results["rows"]:
+        assert set(row) == {"batch_size", *ways}
+        for way in ways:
+            low, high = row[way]["range"]
+            assert 0 < low <= row[way]["seconds"] <= high and row[way]["peak_mb"] > 0
+    assert results["machine"]["cores"] >= 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell the peak of memory")
+def test_a_quick_run_times_one_process_two_threads_and_two_processes(tmp_path):
+    path = tmp_path / "processes.json"
+    command = [sys.executable, ROOT / "benchmarks" / "processes.py", "--quick", "--results", path]
+    subprocess.run(command, check=True, capture_output=True)
+    results = json.loads(path.read_text())
+    check_processes(results)
+    assert [p.name for p in tmp_path.iterdir()] == ["processes.json"]
+
+
+PROCESSES = ROOT / "book" / "results" / "processes.json"
+
+
+@pytest.mark.skipif(not PROCESSES.exists(), reason="not measured yet")
+def test_the_committed_times_of_processes_are_whole():
+    results = json.loads(PROCESSES.read_text(encoding="utf-8"))
+    check_processes(results)
+    assert results["rounds"] >= 3 and results["size"]["time"] == 100
