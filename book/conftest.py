@@ -4,11 +4,15 @@ import os
 
 import pytest
 
-from rnnbook.data import fetch, imdb, series
+from rnnbook.data import fetch, imdb, series, shakespeare
 
 # Chapters whose stored outputs come from a data set. Without it they run on a generated sample, so
 # their outputs are not compared; errors and failed asserts still fail.
-NEEDS = {"05-imdb": imdb.ARCHIVE, "06-forecasting": series.FILES["ETTh1"]}
+NEEDS = {
+    "05-imdb": imdb.ARCHIVE,
+    "06-forecasting": series.FILES["ETTh1"],
+    "07-text": shakespeare.FILE,
+}
 
 os.environ.setdefault("RNNBOOK_OFFLINE", "1")  # the kernels inherit it
 
