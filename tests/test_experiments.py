@@ -293,6 +293,30 @@ def test_n_grams_are_scaled_by_how_much_more_often_praise_has_them(ladder):
     assert ratio == pytest.approx([log(3 / 5) - log(1 / 3), log(2 / 5) - log(2 / 3)])
 
 
+def test_every_published_text_model_and_long_forecast_has_the_settings_of_its_script(script):
+    for name in ("text", "ett"):
+        module = script(name)
+        path = ROOT / "book" / "results" / f"{name}.json"
+        results = json.loads(path.read_text(encoding="utf-8"))
+        assert results["protocol"] == module.PROTOCOL
+        known = {run.name: run for run in module.RUNS}
+        for run_name, run in results["runs"].items():
+            kind = known[run_name]
+            settings = module.KINDS[kind.kind] if name == "text" else module.FULL
+            assert {key: run[key] for key in settings._asdict()} == settings._asdict()
+            assert run["command"] == f"python experiments/{name}.py --only {run_name}"
+
+
+def test_the_kept_model_of_text_is_the_run_that_it_says(script):
+    module = script("text")
+    run = json.loads((ROOT / "book" / "results" / "text.json").read_text())["runs"][module.KEPT]
+    weights, about = interop.read_safetensors(ROOT / "book" / "results" / "text-lstm.safetensors")
+    assert sum(array.size for array in weights.values()) == run["parameters"]
+    arguments_ = json.loads(about["arguments"])
+    assert arguments_ == {name: run[name] for name in arguments_}
+    assert len(about["vocab"]) == run["vocab_size"]
+
+
 def test_every_published_result_is_a_run_of_the_script(experiment):
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
     assert set(results["runs"]) <= {run.name for run in experiment.RUNS}
