@@ -5,24 +5,23 @@ Vocabulary, classes and the name of the tokenizer travel with the weights. Nothi
 
 import hashlib
 import json
-from dataclasses import KW_ONLY, dataclass, fields
+from dataclasses import KW_ONLY, dataclass
 from reprlib import repr as short
 
 import numpy as np
 
-from . import expect, scratch, training
+from . import expect, training
 from .data.labels import Classes, hold_out
 from .data.text import SPECIALS, TOKENIZER, TextBatches, Vocab, list_texts
-from .interop import copy_weights, read_safetensors, save_weights, set_weights
+from .kept import Kept, build, expect_finite, package
 from .scratch.functional import softmax
 from .scratch.models import LAYERS, POOLINGS
 
-FORMAT = {"format": "rnnbook.TextClassifier", "version": 1, "tokenizer": TOKENIZER}
 CHUNK, BATCH = 2048, 64  # texts that prediction holds as ids at once, and passes to the model
 
 
 @dataclass(eq=False, frozen=True)  # a file tells the options that its weights were trained with
-class TextClassifier:
+class TextClassifier(Kept):
     """Learn from texts and their labels, and label new texts.
 
     A SequenceClassifier of either twin, with a softmax over K classes. Both twins start from the
@@ -86,10 +85,12 @@ class TextClassifier:
     truncate: str = "both"
     seed: int = 0
 
-    model = vocab = classes = None
+    header = {"format": "rnnbook.TextClassifier", "version": 1, "tokenizer": TOKENIZER}
+    noun = "classifier"
+    learns_by = "fit(texts, labels)"
+    vocab = classes = None
 
     def __post_init__(self):
-        expect.one_of("twin", self.twin, ("pytorch", "scratch"))
         expect.one_of("cell", self.cell, tuple(LAYERS))
         expect.one_of("bidirectional", self.bidirectional, (True, False))
         expect.one_of("pooling", self.pooling, POOLINGS)
@@ -101,7 +102,7 @@ class TextClassifier:
         expect.probability("dropout", self.dropout)
         expect.probability("word_dropout", self.word_dropout)
         expect.index("seed", self.seed, 2**63)
-        _package(self.twin)
+        package(self.twin)
 
     def fit(
         self,
@@ -179,7 +180,7 @@ class TextClassifier:
             model,
             train,
             valid,
-            optimizer=_package(self.twin).Adam(model.parameters(), lr=lr),
+            optimizer=package(self.twin).Adam(model.parameters(), lr=lr),
             epochs=epochs,
             metric=metric if valid else "loss",
             patience=patience,
@@ -230,60 +231,16 @@ class TextClassifier:
             logits.append(training.predict(self.model, by_length)[np.argsort(order)])
         return softmax(np.concatenate(logits))
 
-    def save(self, path):
-        """Write weights, options, vocabulary and classes to one safetensors file.
+    def _parts(self):
+        return {"vocabulary": self.vocab.tokens, "classes": self.classes.labels}
 
-        Raises
-        ------
-        RuntimeError
-            Before :meth:`fit`.
-        OSError
-            If the file cannot be written; an older one is untouched.
-        """
-        self._expect_model()
-        parts = {"vocabulary": self.vocab.tokens, "classes": self.classes.labels}
-        content = FORMAT | {"options": self._options()} | parts
-        save_weights(self.model, path, {"rnnbook": json.dumps(content, default=np.generic.item)})
-
-    @classmethod
-    def load(cls, path, twin="pytorch"):
-        """Return the classifier that :meth:`save` wrote, from either twin, in either twin.
-
-        Raises
-        ------
-        FileNotFoundError
-        ValueError
-            If the file is another one or damaged, its parts do not fit each other, or its
-            tokenizer is not ours.
-        """
-        cls(twin)  # so that an error below is the file's
-        arrays, metadata = read_safetensors(path)
-        try:
-            return cls._from_file(twin, arrays, json.loads(metadata.get("rnnbook", "null")))
-        except (ValueError, TypeError, RecursionError) as error:
-            raise ValueError(
-                f"path={str(path)!r} is not a whole file of TextClassifier.save: {error}"
-            ) from error
-
-    @classmethod
-    def _from_file(cls, twin, arrays, content):
-        if not isinstance(content, dict):
-            raise ValueError("its header describes no classifier")
-        for name, known in FORMAT.items():
-            if content.get(name) != known:
-                raise ValueError(f"its {name} is {content.get(name)!r}, expected {known!r}")
-        self = cls(twin, **content.get("options"))
-        if self._options() != content["options"]:
-            raise ValueError(f"its options are {content['options']}, expected {self._options()}")
+    def _restore(self, arrays, content):
         vocab = Vocab(list_texts(content.get("vocabulary"), "vocabulary"))
         classes = Classes(content.get("classes"))
         if classes.labels != content["classes"]:
             raise ValueError(f"classes={short(content['classes'])}: expected {classes}")
         self._expect_weights(arrays, len(vocab))
-        model = self._build(len(vocab), len(classes))
-        set_weights(model, arrays)
-        vars(self).update(model=model, vocab=vocab, classes=classes)
-        return self
+        return self._build(len(vocab), len(classes)), {"vocab": vocab, "classes": classes}
 
     def _expect_weights(self, arrays, rows):
         """Check a file's weights before a model of the size that its header claims is built."""
@@ -295,19 +252,7 @@ class TextClassifier:
             )
         if self.hidden_size**2 * self.num_layers > sum(array.size for array in arrays.values()):
             raise ValueError("it has too few weights for its hidden_size and num_layers")
-        for name, array in arrays.items():
-            if array.dtype != np.float32 or not np.isfinite(array).all():
-                raise ValueError(f"{name} has dtype {array.dtype}: expected finite float32 numbers")
-
-    def _expect_model(self):
-        if self.model is None:
-            raise RuntimeError(
-                "this classifier has not learned yet: call fit(texts, labels), or load a file"
-            )
-
-    def _options(self):
-        """What a file tells of the arguments: all but the twin."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "twin"}
+        expect_finite(arrays)
 
     def _build(self, vocab_size, num_classes):
         """A model with its first weights, which NumPy draws for both twins."""
@@ -315,14 +260,7 @@ class TextClassifier:
         for name in ("vocab_size", "min_count", "max_length", "truncate", "seed"):
             del options[name]
         options |= {"vocab_size": vocab_size, "num_classes": num_classes}
-        model = scratch.SequenceClassifier(**options, rng=self.seed)
-        if self.twin == "scratch":
-            return model
-        import torch
-
-        twin = _package(self.twin).SequenceClassifier(**options, dtype=torch.float32)
-        copy_weights(model, twin)
-        return twin
+        return build(self.twin, "SequenceClassifier", seed=self.seed, **options)
 
     def _encode(self, vocab, texts):
         return [vocab.encode(text, self.max_length, self.truncate) for text in texts]
@@ -336,16 +274,6 @@ class TextClassifier:
             for array in (part.lengths, part.labels, *part.sequences):
                 digest.update(array)
         return digest.hexdigest()
-
-
-def _package(twin):
-    if twin == "scratch":
-        return scratch
-    try:
-        from . import pytorch
-    except ImportError as error:
-        raise ImportError(f"{error}: install torch, or pass twin='scratch'") from error
-    return pytorch
 
 
 def _targets(classes, texts, labels, name):

@@ -8,23 +8,22 @@ C columns, Q quantiles.
 import hashlib
 import json
 import math
-from dataclasses import KW_ONLY, dataclass, fields
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from reprlib import repr as short
 
 import numpy as np
 import pandas as pd
 
-from . import expect, forecasting, scratch, training
+from . import expect, forecasting, training
 from .data import series
-from .interop import copy_weights, read_safetensors, save_weights, set_weights
+from .kept import Kept, build, expect_finite, package
 
-FORMAT = {"format": "rnnbook.Forecaster", "version": 1}
 LONGEST = 24  # steps of a segment, where the reader does not choose
 
 
 @dataclass(eq=False, frozen=True)  # a file tells the options that its weights were trained with
-class Forecaster:
+class Forecaster(Kept):
     """Learn from a series of numbers over time, and forecast its next steps with their doubts.
 
     A SegRNN of either twin, which forecasts Q quantiles of each column at each of the F steps.
@@ -101,10 +100,12 @@ class Forecaster:
     dropout: float = 0.1
     seed: int = 0
 
-    model = scaler = step = _tail = None
+    header = {"format": "rnnbook.Forecaster", "version": 1}
+    noun = "forecaster"
+    learns_by = "fit(frame)"
+    scaler = step = _tail = None
 
     def __post_init__(self):
-        expect.one_of("twin", self.twin, ("pytorch", "scratch"))
         expect.levels("quantiles", self.quantiles, median=True)
         expect.sizes(horizon=self.horizon, look_back=self.look_back)
         expect.index("seed", self.seed, 2**63)
@@ -119,7 +120,7 @@ class Forecaster:
             expect.multiple(name, getattr(self, name), self.segment_length, note)
         expect.multiple("hidden_size", self.hidden_size, 2, "an even number")
         expect.probability("dropout", self.dropout)
-        _package(self.twin)
+        package(self.twin)
 
     def fit(
         self,
@@ -178,13 +179,13 @@ class Forecaster:
         if rows < len(frame):
             valid = series.WindowBatches(scaled.iloc[rows - self.look_back :], *sizes, 256)
         model = self._build(frame.shape[1])
-        package = _package(self.twin)
+        twin = package(self.twin)
         history = training.fit(
             model,
             train,
             valid,
-            optimizer=package.Adam(model.parameters(), lr=lr),
-            loss=partial(package.pinball_loss, levels=self.quantiles),
+            optimizer=twin.Adam(model.parameters(), lr=lr),
+            loss=partial(twin.pinball_loss, levels=self.quantiles),
             epochs=epochs,
             patience=patience,
             clip=1.0,
@@ -302,61 +303,17 @@ class Forecaster:
         quantiles = np.sort(scaled, axis=-1).astype(float).swapaxes(2, 3)  # (N, F, Q, C)
         return self.scaler.inverse(quantiles).swapaxes(2, 3)
 
-    def save(self, path):
-        """Write weights, options, scale and step to one safetensors file; no row of the series.
+    def _parts(self):
+        return {"scaler": self.scaler.to_dict(), "step": self.step}
 
-        Raises
-        ------
-        RuntimeError
-            Before :meth:`fit`.
-        OSError
-            If the file cannot be written; an older one is untouched.
-        """
-        self._expect_model()
-        parts = {"scaler": self.scaler.to_dict(), "step": self.step}
-        content = FORMAT | {"options": self._options()} | parts
-        save_weights(self.model, path, {"rnnbook": json.dumps(content, default=np.generic.item)})
-
-    @classmethod
-    def load(cls, path, twin="pytorch"):
-        """Return the forecaster that :meth:`save` wrote, from either twin, in either twin.
-
-        Raises
-        ------
-        FileNotFoundError
-        ValueError
-            If the file is another one or damaged, or its parts do not fit each other.
-        """
-        cls(1, 1, twin)  # so that an error below is the file's
-        arrays, metadata = read_safetensors(path)
-        try:
-            return cls._from_file(twin, arrays, json.loads(metadata.get("rnnbook", "null")))
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise ValueError(
-                f"path={str(path)!r} is not a whole file of Forecaster.save: {error}"
-            ) from error
-
-    @classmethod
-    def _from_file(cls, twin, arrays, content):
-        if not isinstance(content, dict):
-            raise ValueError("its header describes no forecaster")
-        for name, known in FORMAT.items():
-            if content.get(name) != known:
-                raise ValueError(f"its {name} is {content.get(name)!r}, expected {known!r}")
-        self = cls(twin=twin, **content.get("options"))
-        own = json.loads(json.dumps(self._options()))
-        if own != content["options"]:
-            raise ValueError(f"its options are {content['options']}, expected {own}")
+    def _restore(self, arrays, content):
         scaler = series.Scaler.from_dict(content.get("scaler"))
         _expect_names(scaler.columns)
         step = content.get("step")
         if not isinstance(step, str):
             raise ValueError(f"its step is {step!r}, expected a str")
         self._expect_weights(arrays, len(scaler.columns))
-        model = self._build(len(scaler.columns))
-        set_weights(model, arrays)
-        vars(self).update(model=model, scaler=scaler, step=step)
-        return self
+        return self._build(len(scaler.columns)), {"scaler": scaler, "step": step}
 
     def _expect_weights(self, arrays, channels):
         """Check a file's weights before a model of the size that its header claims is built."""
@@ -370,15 +327,7 @@ class Forecaster:
         }.items():
             if (shape := np.shape(arrays.get(name))) != expected:
                 raise ValueError(f"{name} has shape {shape}, expected {expected}")
-        for name, array in arrays.items():
-            if array.dtype != np.float32 or not np.isfinite(array).all():
-                raise ValueError(f"{name} has dtype {array.dtype}: expected finite float32 numbers")
-
-    def _expect_model(self):
-        if self.model is None:
-            raise RuntimeError(
-                "this forecaster has not learned yet: call fit(frame), or load a file"
-            )
+        expect_finite(arrays)
 
     def _expect_rows(self, total, train, fraction):
         need = self.look_back + self.horizon
@@ -416,22 +365,11 @@ class Forecaster:
             raise ValueError(f"frame has a step of {step}: expected {self.step}, as in fit")
         return frame
 
-    def _options(self):
-        """What a file tells of the arguments: all but the twin."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "twin"}
-
     def _build(self, channels):
         """A model with its first weights, which NumPy draws for both twins."""
         sizes = self.look_back, self.horizon, channels, self.segment_length, self.hidden_size
         options = {"dropout": self.dropout, "outputs": len(self.quantiles)}
-        model = scratch.SegRNN(*sizes, **options, rng=self.seed)
-        if self.twin == "scratch":
-            return model
-        import torch
-
-        twin = _package(self.twin).SegRNN(*sizes, **options, dtype=torch.float32)
-        copy_weights(model, twin)
-        return twin
+        return build(self.twin, "SegRNN", *sizes, seed=self.seed, **options)
 
     def _tag(self, frame, rows, lr, batch_size):
         """A fingerprint of all that a run depends on, but its number of epochs."""
@@ -439,16 +377,6 @@ class Forecaster:
         digest = hashlib.sha256(json.dumps(settings, default=np.generic.item).encode())
         digest.update(np.ascontiguousarray(frame.to_numpy()))
         return digest.hexdigest()
-
-
-def _package(twin):
-    if twin == "scratch":
-        return scratch
-    try:
-        from . import pytorch
-    except ImportError as error:
-        raise ImportError(f"{error}: install torch, or pass twin='scratch'") from error
-    return pytorch
 
 
 def _read(frame):
