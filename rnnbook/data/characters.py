@@ -6,9 +6,8 @@ from reprlib import repr as short
 import numpy as np
 
 from rnnbook import expect
-from rnnbook.data.text import read_tokens, write_tokens
+from rnnbook.data.text import Tokens
 
-FORMAT = "rnnbook.CharVocab"
 NAMED = 10  # characters that a message lists at most
 
 
@@ -90,7 +89,7 @@ def split(text, fraction=0.1):
     return text[:cut], text[cut:]
 
 
-class CharVocab:
+class CharVocab(Tokens):
     """The characters that a model knows, each with its id: its place in the list.
 
     A character is a Unicode code point, Chinese ones and line breaks included. There is no padding
@@ -120,6 +119,8 @@ class CharVocab:
     'to'
     """
 
+    format, noun = "rnnbook.CharVocab", "character"
+
     def __init__(self, tokens):
         tokens = list(tokens)
         if not tokens:
@@ -127,11 +128,7 @@ class CharVocab:
         for i, token in enumerate(tokens):
             if not isinstance(token, str) or len(token) != 1:
                 raise ValueError(f"tokens[{i}]={short(token)}: expected a single character")
-        self.tokens = tokens
-        self._ids = {token: i for i, token in enumerate(tokens)}
-        if len(self._ids) < len(tokens):
-            twice = next(t for i, t in enumerate(tokens) if self._ids[t] != i)
-            raise ValueError(f"tokens names {twice!r} twice: expected each character once")
+        super().__init__(tokens)
 
     @classmethod
     def build(cls, text):
@@ -213,37 +210,6 @@ class CharVocab:
             return ""
         expect.ids("ids", ids, len(self))
         return "".join(self.tokens[i] for i in ids.tolist())
-
-    def __len__(self):
-        return len(self.tokens)
-
-    def __contains__(self, token):
-        return token in self._ids
-
-    def __eq__(self, other):
-        return isinstance(other, CharVocab) and self.tokens == other.tokens
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self):
-        return f"CharVocab({len(self)} characters)"
-
-    def save(self, path):
-        """Write the vocabulary to ``path`` as JSON, whole or not at all."""
-        write_tokens(path, FORMAT, self.tokens)
-
-    @classmethod
-    def load(cls, path):
-        """Read a vocabulary that :meth:`save` wrote.
-
-        Raises
-        ------
-        FileNotFoundError
-            There is no such file.
-        ValueError
-            The file is something else, or damaged.
-        """
-        return read_tokens(path, FORMAT, cls)
 
 
 def _expect_str(name, text):

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
 from reprlib import repr as short
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,7 +16,6 @@ from rnnbook.files import write_atomically
 
 PAD, UNK = 0, 1
 SPECIALS = ("<pad>", "<unk>")
-FORMAT = "rnnbook.Vocab"
 # What a saved model was trained behind. Raise the version when tokenize cuts any text differently.
 TOKENIZER = {"name": "rnnbook.data.text.tokenize", "version": 1}
 
@@ -87,7 +87,92 @@ def list_texts(texts, name="texts"):
     return texts
 
 
-class Vocab:
+class Tokens:
+    """What every vocabulary is: a list of tokens, each with its id, and a file that holds it.
+
+    Abstract. A subclass names its ``format`` and the ``noun`` for one token, and checks the tokens
+    before they are handed over.
+
+    Parameters
+    ----------
+    tokens : list of str
+        All different.
+
+    Raises
+    ------
+    ValueError
+        A token comes twice.
+
+    Examples
+    --------
+    >>> vocab = Vocab(["<pad>", "<unk>", "film"])
+    >>> len(vocab), "film" in vocab, vocab
+    (3, True, Vocab(3 tokens))
+    """
+
+    format: ClassVar[str]
+    noun: ClassVar[str] = "token"
+
+    def __init__(self, tokens):
+        self.tokens = tokens
+        self._ids = {token: i for i, token in enumerate(tokens)}
+        if len(self._ids) < len(tokens):
+            twice = next(t for i, t in enumerate(tokens) if self._ids[t] != i)
+            raise ValueError(f"tokens names {twice!r} twice: expected each {self.noun} once")
+
+    def __len__(self):
+        return len(self.tokens)
+
+    def __contains__(self, token):
+        return token in self._ids
+
+    def __eq__(self, other):
+        return type(other) is type(self) and self.tokens == other.tokens
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self):
+        return f"{type(self).__name__}({len(self)} {self.noun}s)"
+
+    def save(self, path):
+        """Write the vocabulary to ``path`` as JSON, whole or not at all.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written; an older one is untouched.
+        """
+        content = json.dumps({"format": self.format, "version": 1, "tokens": self.tokens})
+        write_atomically(path, content.encode())
+
+    @classmethod
+    def load(cls, path):
+        """Read a vocabulary that :meth:`save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such file.
+        ValueError
+            The file is something else, or damaged.
+        """
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            if not isinstance(content, dict) or content.get("format") != cls.format:
+                raise ValueError("it is some other JSON file")
+            if content.get("version") != 1:
+                raise ValueError(f"version {content.get('version')!r} is unknown, 1 expected")
+            tokens = content.get("tokens")
+            if not isinstance(tokens, list) or not all(isinstance(t, str) for t in tokens):
+                raise ValueError("its tokens are not a list of strings")
+            return cls(tokens)
+        except ValueError as error:  # so are errors of JSON and of UTF-8
+            raise ValueError(
+                f"path={str(path)!r} is not a vocabulary that {cls.__name__}.save wrote: {error}"
+            ) from error
+
+
+class Vocab(Tokens):
     """The tokens a model knows, each with its id: its place in the list.
 
     Parameters
@@ -115,15 +200,13 @@ class Vocab:
     ([2, 5, 1], 'a good <unk>')
     """
 
+    format = "rnnbook.Vocab"
+
     def __init__(self, tokens):
         tokens = list(tokens)
         if tuple(tokens[:2]) != SPECIALS:
             raise ValueError(f"tokens starts with {tokens[:2]}: expected {list(SPECIALS)}")
-        self.tokens = tokens
-        self._ids = {token: i for i, token in enumerate(tokens)}
-        if len(self._ids) < len(tokens):
-            twice = next(t for i, t in enumerate(tokens) if self._ids[t] != i)
-            raise ValueError(f"tokens names {twice!r} twice: expected each token once")
+        super().__init__(tokens)
 
     @classmethod
     def build(cls, texts, max_size, min_count=1):
@@ -220,109 +303,6 @@ class Vocab:
             return ""
         expect.ids("ids", ids, len(self))
         return " ".join(self.tokens[i] for i in ids.tolist() if i != PAD)
-
-    def __len__(self):
-        return len(self.tokens)
-
-    def __contains__(self, token):
-        return token in self._ids
-
-    def __eq__(self, other):
-        return isinstance(other, Vocab) and self.tokens == other.tokens
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self):
-        return f"Vocab({len(self)} tokens)"
-
-    def save(self, path):
-        """Write the vocabulary to ``path`` as JSON, whole or not at all."""
-        write_tokens(path, FORMAT, self.tokens)
-
-    @classmethod
-    def load(cls, path):
-        """Read a vocabulary that :meth:`save` wrote.
-
-        Raises
-        ------
-        FileNotFoundError
-            There is no such file.
-        ValueError
-            The file is something else, or damaged.
-        """
-        return read_tokens(path, FORMAT, cls)
-
-
-def write_tokens(path, name, tokens):
-    """Write the tokens of a vocabulary, whose format has this name, as JSON, whole or not at all.
-
-    Parameters
-    ----------
-    path : str or Path
-    name : str
-    tokens : list of str
-
-    Raises
-    ------
-    OSError
-        The file cannot be written; an older one is untouched.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "tokens.json"
-    >>> write_tokens(path, "rnnbook vocabulary", ["<pad>", "<unk>", "film"])
-    >>> path.exists()
-    True
-    """
-    content = json.dumps({"format": name, "version": 1, "tokens": tokens})
-    write_atomically(path, content.encode())
-
-
-def read_tokens(path, name, vocabulary):
-    """Read what :func:`write_tokens` wrote.
-
-    Parameters
-    ----------
-    path : str or Path
-    name : str
-        Of the format.
-    vocabulary : class
-        Called with the tokens.
-
-    Returns
-    -------
-    vocabulary
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file.
-    ValueError
-        The file is something else, or damaged.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "tokens.json"
-    >>> write_tokens(path, "rnnbook vocabulary", ["<pad>", "<unk>", "film"])
-    >>> read_tokens(path, "rnnbook vocabulary", Vocab).tokens
-    ['<pad>', '<unk>', 'film']
-    """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        if not isinstance(content, dict) or content.get("format") != name:
-            raise ValueError("it is some other JSON file")
-        if content.get("version") != 1:
-            raise ValueError(f"version {content.get('version')!r} is unknown, 1 expected")
-        tokens = content.get("tokens")
-        if not isinstance(tokens, list) or not all(isinstance(t, str) for t in tokens):
-            raise ValueError("its tokens are not a list of strings")
-        return vocabulary(tokens)
-    except ValueError as error:  # so are errors of JSON and of UTF-8
-        raise ValueError(
-            f"path={str(path)!r} is not a vocabulary that {vocabulary.__name__}.save wrote: {error}"
-        ) from error
 
 
 def _tokens(text):
