@@ -140,17 +140,11 @@ def build(settings, horizon, channels, seed):
 
 
 def decay(optimizer, rate, updates):
-    """Let the learning rate fall from epoch to epoch, also of a run that was resumed.
+    """Let the learning rate fall from epoch to epoch.
 
     ``updates`` is the number of them in an epoch.
     """
-
-    def set_rate(optimizer, *_):
-        done = max((int(state["step"]) for state in optimizer.state.values()), default=0)
-        for group in optimizer.param_groups:
-            group["lr"] = rate * DECAY ** max(0, done // updates + 1 - KEPT)
-
-    optimizer.register_step_pre_hook(set_rate)
+    runs.schedule(optimizer, lambda done: rate * DECAY ** max(0, done // updates + 1 - KEPT))
 
 
 def minus_mse(forecast, truth):

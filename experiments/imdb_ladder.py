@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+import runs
 import safetensors.numpy
 from scipy.special import expit
 
@@ -346,15 +347,9 @@ def build(settings, texts, seed):
 
 
 def decay_linearly(optimizer, steps):
-    """Let the learning rate fall from its value to zero, also of a run that was resumed."""
+    """Let the learning rate fall from its value to zero."""
     rate = optimizer.param_groups[0]["lr"]
-
-    def set_rate(optimizer, *_):
-        done = max((int(state["step"]) for state in optimizer.state.values()), default=0)
-        for group in optimizer.param_groups:
-            group["lr"] = rate * max(0.0, 1 - done / steps)
-
-    optimizer.register_step_pre_hook(set_rate)
+    runs.schedule(optimizer, lambda done: rate * max(0.0, 1 - done / steps))
 
 
 def arguments(settings, texts):

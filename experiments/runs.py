@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnbook import training
+from rnnbook import scratch, training
 from rnnbook.data.tasks import Fresh
 from rnnbook.files import write_atomically
 
@@ -116,6 +116,27 @@ def machine():
         "numpy": np.__version__,
         "torch": torch.__version__,
     }
+
+
+def schedule(optimizer, rate_after):
+    """Let the learning rate of either twin follow the updates, also of a run that was resumed.
+
+    Parameters
+    ----------
+    optimizer : scratch or torch optimizer
+    rate_after : callable
+        ``rate_after(done)`` is the rate of the update that follows so many.
+    """
+    step, ours = optimizer.step, isinstance(optimizer, scratch.optim.Optimizer)
+
+    def scheduled():
+        states = optimizer.state if ours else optimizer.state.values()
+        done = max((int(state["step"]) for state in states if state), default=0)
+        for holder in [vars(optimizer)] if ours else optimizer.param_groups:
+            holder["lr"] = rate_after(done)
+        step()
+
+    optimizer.step = scheduled
 
 
 def train_in_bfloat16(model):

@@ -110,7 +110,7 @@ class Run(NamedTuple):
         train, valid, whole = parts(settings, data)
         model, optimizer = build(settings, len(data.vocab), self.seed)
         updates = settings.epochs * sum(1 for _ in train.batches(np.random.default_rng(0)))
-        follow(optimizer, settings.lr, updates)
+        rise_and_fall(optimizer, settings.lr, updates)
         resumed, cpu = checkpoint.exists(), time.process_time()
         history = training.fit(
             model, train, valid, optimizer=optimizer, epochs=settings.epochs, clip=1.0,
@@ -264,20 +264,13 @@ def build(settings, vocab_size, seed):
     return twin, pytorch.Adam(twin.parameters(), lr=settings.lr)
 
 
-def follow(optimizer, rate, updates):
-    """Let the learning rate of either twin rise and fall, also of a run that was resumed."""
-    step = optimizer.step
+def rise_and_fall(optimizer, rate, updates):
+    """Let the learning rate rise to ``rate``, and fall to zero by the last update."""
 
-    def scheduled():
-        states = optimizer.state if isinstance(optimizer.state, list) else optimizer.state.values()
-        done = max((int(state["step"]) for state in states if state), default=0)
-        now = rate * min((done + 1) / WARM_UP, 1) * max(0.0, 1 - done / updates)
-        for group in getattr(optimizer, "param_groups", [{}]):
-            group["lr"] = now
-        optimizer.lr = now  # of the twin from scratch
-        step()
+    def rate_after(done):
+        return rate * min((done + 1) / WARM_UP, 1) * max(0.0, 1 - done / updates)
 
-    optimizer.step = scheduled
+    runs.schedule(optimizer, rate_after)
 
 
 def keep(model, settings, vocab, path):

@@ -45,8 +45,33 @@ def runs_in(folder):
 
 
 def without_times(run):
-    rows = [{k: v for k, v in row.items() if k != "seconds"} for row in run["history"]]
-    return {k: v for k, v in run.items() if "seconds" not in k} | {"history": rows}
+    kept = {k: v for k, v in run.items() if "seconds" not in k}
+    if isinstance(run.get("history"), list):  # of rows
+        kept["history"] = [{k: v for k, v in r.items() if k != "seconds"} for r in run["history"]]
+    return kept
+
+
+def interrupted_and_whole(module, training, folder, only, monkeypatch):
+    """Results of a run that was stopped after one of two epochs and resumed, and of a whole one."""
+    real_fit = training.fit
+
+    def fit_one_epoch_then_stop(*args, epochs, **kwargs):
+        assert epochs == 2
+        real_fit(*args, epochs=1, **kwargs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "fit", fit_one_epoch_then_stop)
+    with pytest.raises(KeyboardInterrupt):
+        module.main(arguments(folder / "a", only))
+    assert not (folder / "a" / "results.json").exists()
+    (checkpoint,) = (folder / "a" / "cache").iterdir()
+    monkeypatch.setattr(training, "fit", real_fit)
+    for name in "ab":
+        assert module.main(arguments(folder / name, only)) == 1
+    assert not checkpoint.exists()
+    (resumed,), (whole,) = (runs_in(folder / name).values() for name in "ab")
+    assert resumed["cpu_seconds"] is None and whole["cpu_seconds"] is not None
+    return resumed, whole
 
 
 def test_finished_runs_are_not_repeated(experiment, tmp_path):
@@ -352,53 +377,17 @@ def test_interrupted_memory_run_goes_on_and_ends_where_an_uninterrupted_one_does
     script, tmp_path, monkeypatch, name, run
 ):
     module = script(name)
-    training = module.runs.training
-    real_fit = training.fit
-
-    def fit_one_epoch_then_stop(*args, epochs, **kwargs):
-        assert epochs == 2
-        real_fit(*args, epochs=1, **kwargs)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(training, "fit", fit_one_epoch_then_stop)
-    with pytest.raises(KeyboardInterrupt):
-        module.main(arguments(tmp_path / "a", run))
-    assert not (tmp_path / "a" / "results.json").exists()
-    (checkpoint,) = (tmp_path / "a" / "cache").iterdir()
-    monkeypatch.setattr(training, "fit", real_fit)
-    for folder in "ab":
-        module.main(arguments(tmp_path / folder, run))
-    assert not checkpoint.exists()
-    (resumed,), (whole,) = (runs_in(tmp_path / folder).values() for folder in "ab")
-    times = {"seconds", "cpu_seconds"}
-    assert {k: v for k, v in resumed.items() if k not in times} == {
-        k: v for k, v in whole.items() if k not in times
-    }
-    assert resumed["cpu_seconds"] is None and whole["cpu_seconds"] is not None
+    fit_in = module.runs.training
+    resumed, whole = interrupted_and_whole(module, fit_in, tmp_path, run, monkeypatch)
+    assert without_times(resumed) == without_times(whole)
 
 
 def test_long_forecasts_go_on_after_an_interruption_and_leave_no_window_out(
     script, tmp_path, monkeypatch
 ):
-    module = script("ett")
-    real_fit = module.training.fit
-
-    def fit_one_epoch_then_stop(*args, epochs, **kwargs):
-        assert epochs == 2
-        real_fit(*args, epochs=1, **kwargs)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(module.training, "fit", fit_one_epoch_then_stop)
-    with pytest.raises(KeyboardInterrupt):
-        module.main(arguments(tmp_path / "a", "96-seed0"))
-    monkeypatch.setattr(module.training, "fit", real_fit)
-    for folder in "ab":
-        assert module.main(arguments(tmp_path / folder, "96-seed0")) == 1
-    (resumed,), (whole,) = (runs_in(tmp_path / folder).values() for folder in "ab")
-    times = {"seconds", "cpu_seconds"}
-    assert {k: v for k, v in resumed.items() if k not in times} == {
-        k: v for k, v in whole.items() if k not in times
-    }
+    module, only = script("ett"), "96-seed0"
+    resumed, whole = interrupted_and_whole(module, module.training, tmp_path, only, monkeypatch)
+    assert without_times(resumed) == without_times(whole)
     assert whole["windows"] == {"train": 800 - 360 - 48 + 1, "valid": 353, "test": 353}
     assert whole["val_mse"] == min(whole["history"]["val_mse"])
 
@@ -421,20 +410,7 @@ def test_interrupted_text_run_goes_on_and_ends_where_an_uninterrupted_one_does(
     script, tmp_path, monkeypatch, run
 ):
     module = script("text")
-    real_fit = module.training.fit
-
-    def fit_one_epoch_then_stop(*args, epochs, **kwargs):
-        assert epochs == 2
-        real_fit(*args, epochs=1, **kwargs)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(module.training, "fit", fit_one_epoch_then_stop)
-    with pytest.raises(KeyboardInterrupt):
-        module.main(arguments(tmp_path / "a", run))
-    monkeypatch.setattr(module.training, "fit", real_fit)
-    for folder in "ab":
-        assert module.main(arguments(tmp_path / folder, run)) == 1
-    (resumed,), (whole,) = (runs_in(tmp_path / folder).values() for folder in "ab")
+    resumed, whole = interrupted_and_whole(module, module.training, tmp_path, run, monkeypatch)
     assert without_times(resumed) == without_times(whole)
     assert whole["nats"] == pytest.approx(whole["history"][1]["val_loss"], abs=0.02)
     assert len(whole["sample"]) == module.WRITTEN
@@ -455,13 +431,13 @@ def test_the_rate_of_text_rises_then_falls_to_zero(script, monkeypatch, twin):
     monkeypatch.setattr(module, "WARM_UP", 2)
     settings = module.LSTM._replace(embed_size=2, hidden_size=3, twin=twin)
     model, optimizer = module.build(settings, vocab_size=5, seed=0)
-    module.follow(optimizer, 0.004, updates=4)
+    module.rise_and_fall(optimizer, 0.004, updates=4)
     rates = []
     for _ in range(5):
         for parameter in model.parameters():
             parameter.grad = parameter.data * 1.0
         optimizer.step()
-        rates.append(optimizer.lr)
+        rates.append(optimizer.lr if twin == "scratch" else optimizer.param_groups[0]["lr"])
     assert rates == pytest.approx([0.002, 0.003, 0.002, 0.001, 0])
 
 
@@ -576,24 +552,8 @@ def test_an_interrupted_forecaster_goes_on_and_ends_where_an_uninterrupted_one_d
     script, tmp_path, monkeypatch
 ):
     module, only = script("forecast"), "oil-direct-less-last-seed0"
-    real_fit = module.training.fit
-
-    def fit_one_epoch_then_stop(*args, epochs, **kwargs):
-        assert epochs == 2
-        real_fit(*args, epochs=1, **kwargs)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(module.training, "fit", fit_one_epoch_then_stop)
-    with pytest.raises(KeyboardInterrupt):
-        module.main(arguments(tmp_path / "a", only))
-    monkeypatch.setattr(module.training, "fit", real_fit)
-    for folder in "ab":
-        assert module.main(arguments(tmp_path / folder, only)) == 1
-    (resumed,), (whole,) = (runs_in(tmp_path / folder).values() for folder in "ab")
-    times = {"seconds", "cpu_seconds"}
-    assert {k: v for k, v in resumed.items() if k not in times} == {
-        k: v for k, v in whole.items() if k not in times
-    }
+    resumed, whole = interrupted_and_whole(module, module.training, tmp_path, only, monkeypatch)
+    assert without_times(resumed) == without_times(whole)
 
 
 def test_variants_of_the_forecaster_change_what_they_are_named_for(script):
