@@ -42,7 +42,14 @@ class SupportsQuantiles(SupportsForecast, Protocol):
 
 
 class LastValue:
-    """Forecast that nothing changes: y_(t+h) = y_t."""
+    """Forecast that nothing changes: y_(t+h) = y_t.
+
+    Examples
+    --------
+    >>> history = [[1.0], [2.0], [4.0]]  # (L, C)
+    >>> LastValue().forecast(history, 2)[0, :, 0].tolist()
+    [4.0, 4.0]
+    """
 
     def forecast(self, history, horizon):
         """See :class:`SupportsForecast`."""
@@ -54,6 +61,12 @@ class Drift:
     """Forecast on the line through the first and the last value of the look-back.
 
     y_(t+h) = y_t + h (y_t - y_(t-L+1)) / (L - 1)
+
+    Examples
+    --------
+    >>> history = [[1.0], [2.0], [4.0]]  # (L, C)
+    >>> Drift().forecast(history, 2)[0, :, 0].tolist()  # 1.5 a step
+    [5.5, 7.0]
     """
 
     def forecast(self, history, horizon):
@@ -77,6 +90,12 @@ class SeasonalNaive:
     ------
     ValueError
         If ``period`` is not at least 1.
+
+    Examples
+    --------
+    >>> history = [[1.0], [2.0], [4.0]]  # (L, C)
+    >>> SeasonalNaive(period=2).forecast(history, 3)[0, :, 0].tolist()
+    [2.0, 4.0, 2.0]
     """
 
     def __init__(self, period):
@@ -112,6 +131,12 @@ class ETS:
     ----------
     Holt (1957); Winters (1960); Gardner & McKenzie (1985), Forecasting trends in time series, for
     the damping. statsmodels does the work.
+
+    Examples
+    --------
+    >>> history = np.arange(20.0)[:, None]  # a line
+    >>> ETS(damped=False).forecast(history, 3)[0, :, 0].round(3).tolist()
+    [20.0, 21.0, 22.0]
     """
 
     def __init__(self, period=None, damped=True):
@@ -181,6 +206,13 @@ class Linear:
     References
     ----------
     Zeng et al. (2023), Are transformers effective for time series forecasting? (DLinear, NLinear).
+
+    Examples
+    --------
+    >>> wave = np.sin(np.arange(60) / 3)[:, None]
+    >>> linear = Linear(look_back=12, horizon=2, alpha=1e-6).fit(wave[:50])
+    >>> bool(np.allclose(linear.forecast(wave[36:48], 2)[0], wave[48:50], atol=1e-3))
+    True
     """
 
     weight = bias = None
@@ -271,6 +303,14 @@ class WithErrors:
     ------
     ValueError, TypeError
         If an argument does not fit.
+
+    Examples
+    --------
+    >>> walk = np.random.default_rng(0).standard_normal((500, 1)).cumsum(axis=0)
+    >>> model = WithErrors(LastValue()).fit(walk, look_back=1, horizon=4)
+    >>> bands = model.forecast_quantiles(walk[-1:], 4)[0, :, 0]  # (F, Q)
+    >>> bool(bands[3, 2] - bands[3, 0] > bands[0, 2] - bands[0, 0])  # wider, further ahead
+    True
     """
 
     errors = None
@@ -327,6 +367,19 @@ class Network:
     less_last : bool
         True: the model was trained on windows less their last value. It is subtracted from what
         the model reads, and added to what it returns.
+
+    Raises
+    ------
+    ValueError
+        If ``less_last`` is neither True nor False.
+
+    Examples
+    --------
+    >>> from rnnbook import scratch
+    >>> network = scratch.SegRNN(look_back=8, horizon=4, channels=1, segment_length=4,
+    ...                          hidden_size=6, rng=0)
+    >>> Network(network).forecast(np.zeros((3, 8, 1), np.float32), 2).shape  # (N, F, C)
+    (3, 2, 1)
     """
 
     def __init__(self, model, less_last=False):
@@ -355,6 +408,12 @@ class Recursive:
     ------
     TypeError
         If ``model`` is not a forecaster.
+
+    Examples
+    --------
+    >>> history = [[1.0], [2.0], [4.0]]  # (L, C)
+    >>> Recursive(Drift()).forecast(history, 2)[0, :, 0].tolist()  # 4 + 1.5, then 5.5 + 1.75
+    [5.5, 7.25]
     """
 
     def __init__(self, model):
@@ -391,6 +450,13 @@ class Backtest:
     below : pandas.DataFrame, (F, Q)
         If the model forecasts quantiles: at each step, the share of the truth at or below each of
         them. A calibrated forecast has q in the column of level q.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"line": np.arange(10.0)})
+    >>> result = backtest(LastValue(), frame, look_back=2, horizon=2)
+    >>> result, result.by_step["mae"].tolist()
+    (Backtest(7 windows, mse 2.5, mae 1.5), [1.0, 2.0])
     """
 
     by_step: pd.DataFrame
@@ -461,6 +527,12 @@ def backtest(model, frame, look_back, horizon, *, stride=1, keep=(), seasonal_er
     ValueError, TypeError
         If an argument does not fit, the part is shorter than a window, or a forecast has another
         shape than (N, F, C) or is not finite.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"line": np.arange(10.0)})
+    >>> float(backtest(Drift(), frame, look_back=2, horizon=2).scores["mse"])
+    0.0
     """
     expect.sizes(stride=stride)
     _expect_forecaster(model)
