@@ -40,6 +40,9 @@ PROTOCOL = [
     "0.2: 0.885; trained on, rate 0.001, word dropout 0.3: 0.879. Before, three runs with vectors "
     "trained on and dropout 0.5 had been scored on the test part: 200 tokens, 0.900 (kept as "
     "tuned-seed0); 400 tokens, 0.902; 400 tokens with decay, 0.893.",
+    "student: its vectors are trained on, with rate 0.001. After the first of three epochs, seed "
+    "0, with other teachers, that was ahead of frozen vectors with rate 0.003: validation loss "
+    "0.217 to 0.220, accuracy 0.9126 to 0.9116.",
     "teacher: the 50,000 unlabelled reviews join the training part, with the probability that the "
     "named runs give them on average as their label.",
     "Runs whose model is n-grams: logistic regression on the presence of n-grams of 1 to 3 tokens, "
@@ -79,9 +82,11 @@ VECTORS = BOTH._replace(
 )
 LONG = VECTORS._replace(max_length=400)
 WIDE = LONG._replace(hidden_size=96)
-TEACHERS = ("wide-seed0", "wide-seed1", "wide-seed2", "ngrams")
-STUDENT = WIDE._replace(teacher=TEACHERS, epochs=3)
-WHOLE = LSTM._replace(max_length=400, epochs=4)
+WIDES = ("wide-seed0", "wide-seed1", "wide-seed2")
+READERS = ("pretrained-forward-seed0", "pretrained-backward-seed0", "taught-forward-seed0")
+TEACHERS = (*READERS, *WIDES, "ngrams")
+STUDENT = WIDE._replace(teacher=TEACHERS, frozen=False, lr=0.001, epochs=3)
+WHOLE = LSTM._replace(max_length=400, lr=0.003, decay=True, epochs=4)
 RUNGS = {
     "rnn-last": Settings(cell="rnn", pooling="last"),
     "rnn-mean": Settings(cell="rnn", pooling="mean"),
@@ -121,7 +126,8 @@ class Rung(NamedTuple):
         train, valid, test = (texts.batches(part, settings) for part in ("train", "valid", "test"))
         model, optimizer = build(settings, texts, self.seed)
         if settings.decay:
-            decay_linearly(optimizer, settings.epochs * math.ceil(len(train) / train.batch_size))
+            updates = settings.epochs * math.ceil(len(train) / train.batch_size)
+            runs.rise_and_fall(optimizer, settings.lr, updates)
         resumed, cpu = checkpoint.exists(), time.process_time()
         history = training.fit(
             model, train, valid, optimizer=optimizer, loss="binary_cross_entropy_with_logits",
@@ -224,9 +230,13 @@ STUDENTS = tuple(f"student-seed{seed}" for seed in SEEDS)
 LADDER = [
     *(Rung(rung, seed) for rung in RUNGS if rung != "student" for seed in SEEDS),
     Ngrams(),
+    Ensemble("ensemble-wide", WIDES),
+    Ensemble("ensemble-wide-ngrams", (*WIDES, "ngrams")),
+]
+TOP = [  # after the runs of imdb_pretrained, which it needs
+    Ensemble("ensemble-readers", READERS),
+    Ensemble("ensemble-teachers", TEACHERS),
     *(Rung("student", seed) for seed in SEEDS),
-    Ensemble("ensemble-wide", TEACHERS[:3]),
-    Ensemble("ensemble-wide-ngrams", TEACHERS),
     *(Ensemble(f"{student}-ngrams", (student, "ngrams")) for student in STUDENTS),
     Ensemble("ensemble-students", STUDENTS),
     Ensemble("ensemble-students-ngrams", (*STUDENTS, "ngrams")),
@@ -344,12 +354,6 @@ def build(settings, texts, seed):
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     decay = settings.weight_decay
     return model, torch.optim.Adam(learned, lr=settings.lr, weight_decay=decay)
-
-
-def decay_linearly(optimizer, steps):
-    """Let the learning rate fall from its value to zero."""
-    rate = optimizer.param_groups[0]["lr"]
-    runs.schedule(optimizer, lambda done: rate * max(0.0, 1 - done / steps))
 
 
 def arguments(settings, texts):

@@ -27,8 +27,8 @@ BATCH = 32  # sequences an update, in learn()
 VALID_COUNT, VALID_SEED = 500, 12345
 
 
-def parser(description):
-    """Return the command line that every script has; a script may add to it."""
+def parser(description, gpu=False):
+    """Return the command line that every script has; ``gpu``: it can train on one."""
     command = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -39,6 +39,9 @@ def parser(description):
     command.add_argument("--sample", action="store_true", help="all of it, very small: a minute")
     command.add_argument("--results", type=Path, help="the file that is written")
     command.add_argument("--cache", type=Path, default=CACHE, help="folder for checkpoints")
+    command.set_defaults(device="cpu")
+    if gpu:
+        command.add_argument("--device", help="cuda: train on a GPU")
     return command
 
 
@@ -83,11 +86,12 @@ def main(name, command, runs, protocol, prepare, argv=None, report=("seconds",))
     path.parent.mkdir(parents=True, exist_ok=True)
     args.cache.mkdir(parents=True, exist_ok=True)
     train = prepare(args)
+    described = machine(args.device)
     for number, run in enumerate(waiting, start=1):
         print(f"{run.name} ({number} of {len(waiting)})", flush=True)
         result = train(run, checkpoints[run.name], read(path))
         result["command"] = f"python experiments/{name}.py --only {run.name}"
-        result["machine"] = machine()
+        result["machine"] = described
         results = {"protocol": protocol, "runs": read(path) | {run.name: result}}
         write_atomically(path, (json.dumps(results, indent=1, allow_nan=False) + "\n").encode())
         checkpoints[run.name].unlink(missing_ok=True)
@@ -100,9 +104,11 @@ def read(path):
     return json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else {}
 
 
-def machine():
-    """What the times depend on."""
+def machine(device="cpu"):
+    """What the times depend on. On a GPU, float32 shall mean float32."""
     import torch
+
+    torch.backends.cudnn.allow_tf32 = False
 
     model = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
@@ -115,6 +121,7 @@ def machine():
         "python": platform.python_version(),
         "numpy": np.__version__,
         "torch": torch.__version__,
+        **({} if device == "cpu" else {"gpu": torch.cuda.get_device_name(device)}),
     }
 
 
@@ -139,6 +146,15 @@ def schedule(optimizer, rate_after):
     optimizer.step = scheduled
 
 
+def rise_and_fall(optimizer, rate, updates, warm_up=1):
+    """Let the learning rate rise to ``rate`` over some updates, and fall to zero by the last."""
+
+    def rate_after(done):
+        return rate * min((done + 1) / warm_up, 1) * max(0.0, 1 - done / updates)
+
+    schedule(optimizer, rate_after)
+
+
 def train_in_bfloat16(model):
     """Let a torch model compute in bfloat16 while it is trained, where that is faster.
 
@@ -146,13 +162,13 @@ def train_in_bfloat16(model):
     """
     import torch
 
-    forward = model.forward
+    forward, device = model.forward, next(model.parameters()).device.type
 
     def whole(output):
         return tuple(map(whole, output)) if isinstance(output, tuple) else output.float()
 
     def mixed(*args):
-        with torch.autocast("cpu", torch.bfloat16, enabled=model.training):
+        with torch.autocast(device, torch.bfloat16, enabled=model.training):
             return whole(forward(*args))
 
     model.forward = mixed

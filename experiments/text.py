@@ -110,7 +110,7 @@ class Run(NamedTuple):
         train, valid, whole = parts(settings, data)
         model, optimizer = build(settings, len(data.vocab), self.seed)
         updates = settings.epochs * sum(1 for _ in train.batches(np.random.default_rng(0)))
-        rise_and_fall(optimizer, settings.lr, updates)
+        runs.rise_and_fall(optimizer, settings.lr, updates, WARM_UP)
         resumed, cpu = checkpoint.exists(), time.process_time()
         history = training.fit(
             model, train, valid, optimizer=optimizer, epochs=settings.epochs, clip=1.0,
@@ -262,15 +262,6 @@ def build(settings, vocab_size, seed):
     if settings.bfloat16:
         runs.train_in_bfloat16(twin)
     return twin, pytorch.Adam(twin.parameters(), lr=settings.lr)
-
-
-def rise_and_fall(optimizer, rate, updates):
-    """Let the learning rate rise to ``rate``, and fall to zero by the last update."""
-
-    def rate_after(done):
-        return rate * min((done + 1) / WARM_UP, 1) * max(0.0, 1 - done / updates)
-
-    runs.schedule(optimizer, rate_after)
 
 
 def keep(model, settings, vocab, path):

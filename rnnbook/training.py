@@ -249,7 +249,7 @@ def _evaluate(twin, data, metric, processes):
         state = _state_to_carry("data", data, end)
         total += loss * _examples(data, own_target[:rows])
         if metric != "loss":
-            outputs.append(processes.spread(output, len(target)))
+            outputs.append(processes.spread(twin.array(output), len(target)))
             targets.append(target)
     scores = {"loss": processes.total(total) / len(data)}
     if metric != "loss":

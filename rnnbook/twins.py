@@ -57,7 +57,7 @@ class ScratchTwin:
         return loss, state
 
     def evaluate(self, inputs, target, state=()):
-        """Return (output, loss, state)."""
+        """Return (output, loss, state), the output where it was computed."""
         output, state = self.predict(inputs, state)
         return output, self._loss(output, target)[0], state
 
@@ -74,6 +74,10 @@ class ScratchTwin:
             return self.loss(output, target)
         loss, doutput = self.loss(*steps_as_examples(output, target))
         return loss, doutput.reshape(output.shape)
+
+    def array(self, output):
+        """An output as a NumPy array: it is one."""
+        return output
 
     def carry(self, state, rows):
         """What of a state goes on to a batch of so many rows."""
@@ -138,17 +142,17 @@ class TorchTwin:
         return loss.item(), state
 
     def evaluate(self, inputs, target, state=()):
-        """Return (output, loss, state)."""
+        """Return (output, loss, state), the output where it was computed."""
         with self.torch.no_grad():
             output, state = self._forward(inputs, state)
             loss = self._loss(output, target)
-        return output.cpu().numpy(), loss.item(), state
+        return output, loss.item(), state
 
     def predict(self, inputs, state=()):
         """Return the output, and the state in a list: empty if there is none."""
         with self.torch.no_grad():
             output, state = self._forward(inputs, state)
-        return output.cpu().numpy(), state
+        return self.array(output), state
 
     def _forward(self, inputs, state):
         return _output_and_state(self.model(*map(self._tensor, inputs), *state))
@@ -176,6 +180,10 @@ class TorchTwin:
         """Class numbers stay integers; whatever has the shape of the output becomes its dtype."""
         target = self._tensor(target)
         return target.to(output.dtype) if target.shape == output.shape else target
+
+    def array(self, output):
+        """An output as a NumPy array, brought from its device."""
+        return output.cpu().numpy()
 
     def carry(self, state, rows):
         """What of a state goes on to a batch of so many rows: detached, the gradient is cut."""
