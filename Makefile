@@ -37,6 +37,9 @@ book: setup  ## build the website in _build/html from the committed notebooks; n
 	@$(BIN)/jupyter-book build -W -n --keep-going . || { rm -rf _build/.doctrees; exit 1; }
 	@echo "Open $(CURDIR)/_build/html/index.html (or run: make serve)"
 
+pdf: setup  ## the whole book in one file, _build/latex/rnnbook.pdf (needs TeX and rsvg-convert: see CONTRIBUTING.md)
+	$(BIN)/jupyter-book build --builder pdflatex .
+
 serve: book  ## build, then serve the website at http://localhost:8000
 	@echo "Serving at http://localhost:$(PORT) (Ctrl-C stops)"
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html

@@ -1,11 +1,12 @@
 """The built site in a browser: every page of _toc.yml, without internet."""
 
 import functools
+import gzip
 import http.server
 import shutil
 import threading
 from pathlib import Path
-from urllib.parse import unquote, urldefrag, urljoin
+from urllib.parse import unquote, urldefrag, urljoin, urlparse
 
 import pytest
 import yaml
@@ -13,6 +14,7 @@ from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "_build" / "html"
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
@@ -154,6 +156,37 @@ def test_figures_are_inverted_on_dark_pages_only(visit, name):
     assert all(value == "none" for value in light.evaluate(filters))
 
 
+@pytest.fixture(scope="session")
+def axe():
+    """The script of axe-core, which tests accessibility inside a page."""
+    package = Path(pytest.importorskip("axe_playwright_python").__file__).parent
+    return next(package.rglob("axe.min.js")).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", [*PAGES, "404", "search"])
+def test_axe_finds_nothing_serious(visit, axe, name):
+    for width, theme in (1280, "light"), (390, "dark"):
+        page, _ = visit(name, width, theme)
+        page.evaluate(axe)
+        found = page.evaluate(
+            "axe.run({exclude: ['mjx-container']}, {resultTypes: ['violations']})"
+        )["violations"]
+        serious = [v for v in found if v["impact"] in ("serious", "critical")]
+        assert [(v["id"], [n["html"] for n in v["nodes"]][:3]) for v in serious] == []
+
+
+def test_the_keyboard_reaches_content_search_and_a_table_that_scrolls(visit):
+    page, _ = visit("book/05-imdb/3-ladder", width=390)
+    page.keyboard.press("Tab")
+    assert "main" in page.evaluate("document.activeElement.textContent").lower()  # the skip link
+    table = page.locator(".bd-article table[tabindex='0']").first
+    table.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("table => table.scrollLeft > 0", arg=table.element_handle())
+    page.keyboard.press("Control+k")
+    assert page.locator("input[type=search]:visible").count() == 1
+
+
 def test_search_finds_a_page(visit):
     page, complaints = visit("search")
     page.locator("main input[name=q]").fill("recurrent")
@@ -185,6 +218,52 @@ def test_internal_links_lead_somewhere(name):
         ):
             broken.append(target)
     assert broken == []
+
+
+@every_page
+def test_a_shared_link_has_a_card(name):
+    head = parsed(SITE / f"{name}.html").head
+    content = {tag["property"]: tag["content"] for tag in head.select("meta[property^=og]")}
+    assert content["og:title"] and content["og:description"]
+    card = SITE / content["og:image"].removeprefix(CONFIG["html"]["baseurl"])
+    assert card.is_file() and card.stat().st_size < 100_000
+    assert content["og:image:alt"]
+
+
+def test_pages_that_have_moved_lead_to_their_new_address():
+    moved = CONFIG["sphinx"]["config"]["redirects"]
+    assert moved
+    for old, new in moved.items():
+        page = SITE / f"{old}.html"
+        assert new in page.read_text(encoding="utf-8")
+        assert (page.parent / new).is_file()
+
+
+def test_an_address_that_does_not_exist_shows_a_page_of_ours():
+    """Every link on it is absolute, for it answers at any depth."""
+    base = urlparse(CONFIG["html"]["baseurl"]).path
+    for link in parsed(SITE / "404.html").select("a[href], link[href], img[src], script[src]"):
+        target = link.get("href") or link.get("src")
+        if "://" not in target and not target.startswith(("#", "data:")):
+            assert target.startswith(base), target
+
+
+@every_page
+def test_no_page_is_heavy(visit, address, name):
+    """Bytes without fonts, text compressed, as most servers send it."""
+    page, _ = visit(name)
+    urls = page.evaluate("performance.getEntriesByType('resource').map(e => e.name)")
+    files = {urlparse(url).path.lstrip("/") for url in urls if url.startswith(address)}
+    weight = sum(bytes_sent(SITE / unquote(file)) for file in {*files, f"{name}.html"})
+    assert weight < (600_000 if name == PAGES[0] else 1_500_000)
+
+
+@functools.cache
+def bytes_sent(path):
+    if path.suffix in (".woff", ".woff2") or not path.is_file():
+        return 0
+    content = path.read_bytes()
+    return len(content if path.suffix == ".png" else gzip.compress(content))
 
 
 def test_the_address_of_the_site_leads_to_the_home_page():
