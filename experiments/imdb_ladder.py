@@ -234,12 +234,14 @@ LADDER = [
     Ensemble("ensemble-wide-ngrams", (*WIDES, "ngrams")),
 ]
 TOP = [  # after the runs of imdb_pretrained, which it needs
+    Ensemble("ensemble-pair", READERS[:2]),
     Ensemble("ensemble-readers", READERS),
     Ensemble("ensemble-teachers", TEACHERS),
     *(Rung("student", seed) for seed in SEEDS),
     *(Ensemble(f"{student}-ngrams", (student, "ngrams")) for student in STUDENTS),
     Ensemble("ensemble-students", STUDENTS),
     Ensemble("ensemble-students-ngrams", (*STUDENTS, "ngrams")),
+    Ensemble("ensemble-all", (*STUDENTS, *TEACHERS)),
 ]
 
 
