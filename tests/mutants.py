@@ -57,14 +57,14 @@ def change(node):
 
 
 def candidates(tree):
-    """The nodes that can be changed, in a fixed order; annotations are left alone."""
-    skipped = {
-        id(child)
-        for node in ast.walk(tree)
-        for part in (getattr(node, "annotation", None), getattr(node, "returns", None))
-        if part is not None
-        for child in ast.walk(part)
-    }
+    """The nodes that can be changed, in a fixed order.
+
+    Left alone: annotations, and ``strict=`` of zip, which says what is so in any case.
+    """
+    left_alone = [getattr(node, "annotation", None) for node in ast.walk(tree)]
+    left_alone += [getattr(node, "returns", None) for node in ast.walk(tree)]
+    left_alone += [n for n in ast.walk(tree) if isinstance(n, ast.keyword) and n.arg == "strict"]
+    skipped = {id(child) for part in filter(None, left_alone) for child in ast.walk(part)}
     return [n for n in ast.walk(tree) if id(n) not in skipped and change(n)]
 
 
