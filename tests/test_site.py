@@ -3,6 +3,7 @@
 import functools
 import gzip
 import http.server
+import json
 import shutil
 import threading
 from pathlib import Path
@@ -163,13 +164,16 @@ def axe():
     return next(package.rglob("axe.min.js")).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", [*PAGES, "404", "search"])
+@pytest.mark.parametrize("name", [*PAGES, "search"])
 def test_axe_finds_nothing_serious(visit, axe, name):
+    """Contrast takes most of the time: of the pages of the API, which look alike, one is enough."""
+    contrast = json.dumps("/api/" not in name or name.endswith("/init"))
     for width, theme in (1280, "light"), (390, "dark"):
         page, _ = visit(name, width, theme)
         page.evaluate(axe)
         found = page.evaluate(
-            "axe.run({exclude: ['mjx-container']}, {resultTypes: ['violations']})"
+            "axe.run({exclude: ['mjx-container']}, {resultTypes: ['violations'], "
+            f"rules: {{'color-contrast': {{enabled: {contrast}}}}}}})"
         )["violations"]
         serious = [v for v in found if v["impact"] in ("serious", "critical")]
         assert [(v["id"], [n["html"] for n in v["nodes"]][:3]) for v in serious] == []
