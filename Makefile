@@ -23,7 +23,7 @@ ifneq ($(shell cat "$(STAMP)" 2>/dev/null),$(CURDIR))
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help setup book serve test execute bench clean
+.PHONY: help setup book pdf serve test execute bench clean
 .DEFAULT_GOAL := help
 
 help:  ## print these lines

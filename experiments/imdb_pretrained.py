@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import runs
-from imdb_ladder import keep_predictions, scores, shorten
+from imdb_ladder import READERS, WIDES, keep_predictions, scores, shorten
 
 from rnnbook import training
 from rnnbook.data.streams import StreamBatches
@@ -47,14 +47,7 @@ class Judging(NamedTuple):
 
 READING, JUDGING = Reading(), Judging()
 SHORT = READING._replace(epochs=5)
-TAUGHT = JUDGING._replace(
-    dropout=0.3,
-    epochs=2,
-    teacher=(
-        "pretrained-forward-seed0", "pretrained-backward-seed0",
-        "wide-seed0", "wide-seed1", "wide-seed2", "ngrams",
-    ),
-)  # fmt: skip
+TAUGHT = JUDGING._replace(dropout=0.3, epochs=2, teacher=(*READERS[:2], *WIDES, "ngrams"))
 SAMPLE_READING = READING._replace(embed_size=8, hidden_size=8, batch_size=4, steps=16, epochs=2)
 WARM_UP = 100  # updates
 START = 0.1  # the largest of the read-out's initial weights

@@ -85,6 +85,8 @@ def main(name, command, runs, protocol, prepare, argv=None, report=("seconds",))
         return 0
     path.parent.mkdir(parents=True, exist_ok=True)
     args.cache.mkdir(parents=True, exist_ok=True)
+    if args.device != "cpu":
+        expect_float32()
     train = prepare(args)
     described = machine(args.device)
     for number, run in enumerate(waiting, start=1):
@@ -105,10 +107,8 @@ def read(path):
 
 
 def machine(device="cpu"):
-    """What the times depend on. On a GPU, float32 shall mean float32."""
+    """What the times depend on."""
     import torch
-
-    torch.backends.cudnn.allow_tf32 = False
 
     model = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
@@ -123,6 +123,13 @@ def machine(device="cpu"):
         "torch": torch.__version__,
         **({} if device == "cpu" else {"gpu": torch.cuda.get_device_name(device)}),
     }
+
+
+def expect_float32():
+    """Let a GPU compute float32 in float32, not in the shorter format that it prefers."""
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def schedule(optimizer, rate_after):

@@ -196,7 +196,9 @@ def test_every_published_number_has_its_protocol_and_command():
     for name, run in results["runs"].items():
         assert run["command"] == f"python experiments/imdb.py --only {name}"
         assert run["data"] == "Large Movie Review Dataset v1.0"
-        assert {"cpu", "cores", "threads", "python", "numpy", "torch"} <= set(run["machine"])
+        names = {"cpu", "cores", "threads", "python", "numpy", "torch"}
+        trained_on_gpu = run["model"] in ("language model", "pretrained")
+        assert set(run["machine"]) == (names | {"gpu"} if trained_on_gpu else names)
         if "test_accuracy" in run:
             assert run["test_policy"].startswith("scored once")
             correct = run["test_accuracy"] * 25_000
@@ -219,6 +221,51 @@ def test_every_published_rung_has_the_settings_of_the_script(experiment):
         if run["model"] == "ladder":
             settings = experiment.imdb_ladder.RUNGS[run["rung"]]._asdict()
             assert {key: run[key] for key in settings} == json.loads(json.dumps(settings))
+
+
+def test_every_published_pretrained_run_has_the_settings_of_the_script(experiment):
+    published = json.loads(RESULTS.read_text(encoding="utf-8"))["runs"]
+    runs = [run for run in experiment.imdb_pretrained.RUNS if run.name in published]
+    assert len(runs) >= 6
+    for run in runs:
+        settings = json.loads(json.dumps(run.settings._asdict()))
+        assert {key: published[run.name][key] for key in settings} == settings
+        assert published[run.name]["direction"] == run.direction
+
+
+def test_interrupted_language_model_goes_on_and_ends_where_an_uninterrupted_one_does(
+    experiment, tmp_path, monkeypatch
+):
+    training = experiment.imdb_pretrained.training
+    resumed, whole = interrupted_and_whole(
+        experiment, training, tmp_path, "language-backward", monkeypatch
+    )
+    assert without_times(resumed) == without_times(whole)
+
+
+def test_a_classifier_starts_from_its_language_model_and_reads_each_review_after_a_mark(
+    experiment, tmp_path, monkeypatch
+):
+    module = experiment.imdb_pretrained
+    experiment.main(arguments(tmp_path, "language-backward"))
+    begun = []
+
+    def stop(model, train, *args, **kwargs):
+        begun.extend([experiment.get_weights(model), train])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module.training, "fit", stop)
+    with pytest.raises(KeyboardInterrupt):
+        experiment.main(arguments(tmp_path, "pretrained-backward-seed0"))
+    weights, train = begun
+    path = module.kept(tmp_path / "cache", "imdb-sample", "language-backward")
+    learned = interop.read_safetensors(path)[0]
+    shared = [name for name in weights if name.startswith(("embedding", "rnn"))]
+    assert len(shared) == 9
+    assert all((weights[name] == learned[name]).all() for name in shared)
+    texts = experiment.Data(sample=True).ladder(tmp_path / "cache")
+    first = texts.ids("train", texts.large_vocab)[0]
+    assert train.sequences[0].tolist() == [0, *first[::-1]]  # backward
 
 
 @pytest.fixture

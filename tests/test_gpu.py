@@ -44,7 +44,7 @@ def cases():
     yield "segments", pytorch.SegRNN(8, 4, 2, 4, 6, dropout=0.0, **DOUBLE), windows, "mse_loss"
 
 
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case[0])
+@pytest.mark.parametrize("case", [*cases()], ids=lambda case: case[0])
 def test_training_on_a_gpu_is_training_on_a_cpu(case, tmp_path):
     _, model, data, loss = case
     found = []
