@@ -59,11 +59,19 @@ def change(node):
 def candidates(tree):
     """The nodes that can be changed, in a fixed order.
 
-    Left alone: annotations, and ``strict=`` of zip, which says what is so in any case.
+    Left alone: annotations; ``strict=`` of zip, which says what is so in any case; and the -1 of a
+    reshape, for which NumPy takes any negative number.
     """
     left_alone = [getattr(node, "annotation", None) for node in ast.walk(tree)]
     left_alone += [getattr(node, "returns", None) for node in ast.walk(tree)]
     left_alone += [n for n in ast.walk(tree) if isinstance(n, ast.keyword) and n.arg == "strict"]
+    left_alone += [
+        argument.operand
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "reshape"
+        for argument in node.args
+        if isinstance(argument, ast.UnaryOp)
+    ]
     skipped = {id(child) for part in filter(None, left_alone) for child in ast.walk(part)}
     return [n for n in ast.walk(tree) if id(n) not in skipped and change(n)]
 
