@@ -1,7 +1,8 @@
 """Every figure that the chapters share. Each function draws what it is handed and returns a Figure.
 
-One look: colours of Okabe & Ito (2008), told apart by colour-blind readers, in a fixed order; thin
-axes without a box; a white background, which the site inverts on dark pages.
+One look: colours in a fixed order, near those of Okabe & Ito (2008), told apart by colour-blind
+readers and each with a contrast of 3 or more to the page, light or dark; thin axes without a box; a
+white background, which the site inverts on dark pages.
 """
 
 import io
@@ -17,8 +18,8 @@ COLORS = {
     "orange": "#D55E00",
     "green": "#009E73",
     "purple": "#AA4499",
-    "sky": "#56B4E9",
-    "yellow": "#E69F00",
+    "brown": "#661A00",
+    "sky": "#3B9BD9",
     "grey": "#666666",
 }
 
@@ -67,6 +68,13 @@ class Figure(matplotlib.figure.Figure):
             self.savefig(data, format="png", metadata={"Software": None})
         width, height = (round(100 * inches) for inches in self.get_size_inches())
         return data.getvalue(), {"width": width, "height": height}
+
+
+def _colored(named):
+    """Pair the colours with the entries of a dict: (colour, (name, value)) ..."""
+    if len(named) > len(COLORS):
+        raise ValueError(f"{len(named)} names: expected {len(COLORS)} at most, one for each colour")
+    return zip(COLORS.values(), named.items(), strict=False)
 
 
 def new_figure(width=6.4, height=3.4, rows=1, columns=1, **kwargs):
@@ -229,9 +237,10 @@ def heatmap(values, *, xlabel, ylabel, title=None, xticks=None, yticks=None, sym
     """
     with mpl.rc_context(STYLE):
         figure, axes = new_figure(6.4, 3.2)
-        limit = float(np.abs(values).max()) or 1.0
-        low, cmap = (-limit, DIVERGING) if symmetric else (float(np.min(values)), "Blues")
-        image = axes.imshow(values, aspect="auto", cmap=cmap, vmin=low, vmax=limit)
+        largest = float(np.abs(values).max()) or 1.0
+        limits = (-largest, largest) if symmetric else (None, None)  # None: those of the values
+        cmap = DIVERGING if symmetric else "Blues"
+        image = axes.imshow(values, aspect="auto", cmap=cmap, vmin=limits[0], vmax=limits[1])
         figure.colorbar(image, ax=axes)
         if xticks is not None:
             axes.set_xticks(range(len(xticks)), xticks)
@@ -413,7 +422,7 @@ def paired_curves(pairs, *, xlabel, ylabel, ymin=None):
     """
     with mpl.rc_context(STYLE):
         figure, axes = new_figure()
-        for color, (name, lines) in zip(COLORS.values(), pairs.items(), strict=False):
+        for color, (name, lines) in _colored(pairs):
             for style, (label, values) in zip(("-", "--"), lines.items(), strict=False):
                 places = np.arange(1, len(values) + 1)
                 axes.plot(places, values, style, color=color, label=f"{name}, {label}")
@@ -631,8 +640,10 @@ def traces(panels, marks=None, *, xlabel, colors=None):
     """
     kinds = (
         {"color": COLORS["grey"], "linewidth": 5, "alpha": 0.3},
-        {"color": COLORS["yellow"], "linewidth": 1.4, "linestyle": ":"},
+        {"color": COLORS["brown"], "linewidth": 1.4, "linestyle": ":"},
     )
+    if marks and len(marks) > len(kinds):
+        raise ValueError(f"marks names {len(marks)} kinds of event: expected {len(kinds)} at most")
     with mpl.rc_context(STYLE):
         rows = len(panels)
         figure, all_axes = new_figure(7.2, 0.6 + 1.1 * rows, rows, sharex=True, squeeze=False)
@@ -744,7 +755,7 @@ def every_run(panels, *, xlabel):
     with mpl.rc_context(STYLE):
         figure, all_axes = new_figure(7.2, 3.2, 1, len(panels), squeeze=False)
         for axes, (ylabel, lines) in zip(all_axes[0], panels.items(), strict=True):
-            for color, (name, runs) in zip(COLORS.values(), lines.items(), strict=False):
+            for color, (name, runs) in _colored(lines):
                 for number, values in enumerate(np.asarray(runs)):
                     end = np.isfinite(values).argmin() or len(values)
                     label = None if number else name
@@ -781,7 +792,7 @@ def every_path(groups, *, xlabel, ylabel, references=None, logx=False):
     """
     with mpl.rc_context(STYLE):
         figure, axes = new_figure()
-        for color, (name, runs) in zip(COLORS.values(), groups.items(), strict=False):
+        for color, (name, runs) in _colored(groups):
             for number, (x, y) in enumerate(runs):
                 label = None if number else name
                 axes.plot(x, y, ".-", color=color, linewidth=1, label=label)
@@ -955,7 +966,7 @@ def rolling_forecasts(truth, forecasts, *, ylabel, xlabel=""):
     with mpl.rc_context(STYLE):
         figure, axes = new_figure(7.2, 3.4)
         axes.plot(truth.index, truth, color=COLORS["grey"], linewidth=1.2, label="truth")
-        for color, (name, table) in zip(COLORS.values(), forecasts.items(), strict=False):
+        for color, (name, table) in _colored(forecasts):
             for number, (origin, part) in enumerate(table.groupby("origin")):
                 label = None if number else name
                 axes.plot(part["time"], part["forecast"], color=color, label=label)
@@ -976,10 +987,15 @@ def fan(history, quantiles, truth=None, *, xlabel="steps after the last known on
     history : sequence of float, (P,)
         What is known; its last value stands at 0.
     quantiles : dict of float to sequence of float, (F,)
-        Level to values at steps 1 to F: 0.5, and at least one pair such as 0.1 and 0.9.
+        Level to values at steps 1 to F: 0.5, and pairs such as 0.1 and 0.9.
     truth : sequence of float, (F,), optional
     xlabel, ylabel : str
         With units.
+
+    Raises
+    ------
+    ValueError
+        If a level other than 0.5 has no partner on the other side.
 
     Examples
     --------
@@ -987,17 +1003,21 @@ def fan(history, quantiles, truth=None, *, xlabel="steps after the last known on
     >>> fan([1, 2, 3], quantiles, ylabel="sold")
     <Figure size ...>
     """
+    levels = sorted(quantiles)
+    pairs = [pair for pair in zip(levels, reversed(levels), strict=True) if pair[0] < 0.5]
+    if 0.5 not in levels or not np.allclose(levels, [1 - level for level in reversed(levels)]):
+        raise ValueError(f"quantiles holds {levels}: expected 0.5, and pairs such as 0.1 and 0.9")
     with mpl.rc_context(STYLE):
         figure, axes = new_figure()
         steps = np.arange(1, len(quantiles[0.5]) + 1)
         axes.plot(np.arange(1 - len(history), 1), history, color=COLORS["grey"], label="history")
         shares = []
-        for low in sorted(level for level in quantiles if level < 0.5):
-            high = next(level for level in quantiles if np.isclose(level, 1 - low))
+        for low, high in pairs:
             band = quantiles[low], quantiles[high]
             axes.fill_between(steps, *band, color=COLORS["blue"], alpha=0.2, lw=0)
             shares.append(f"{high - low:.0%}")
-        axes.collections[0].set_label(f"bands of {', '.join(shares)}")
+        if shares:
+            axes.collections[0].set_label(f"bands of {', '.join(shares)}")
         axes.plot(steps, quantiles[0.5], color=COLORS["blue"], label="median")
         if truth is not None:
             axes.plot(steps, truth, "--", color=COLORS["orange"], label="truth")

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 
 from rnnbook import plots
 from rnnbook.probe import saturation
@@ -74,7 +75,8 @@ def test_a_notebook_shows_the_figure_as_a_sharp_picture(name):
 
 def test_every_public_function_is_in_the_table_above():
     own = {n for n, f in vars(plots).items() if getattr(f, "__module__", "") == plots.__name__}
-    assert own - {"Figure", "new_figure"} == set(FIGURES)
+    public = {name for name in own if not name.startswith("_")}
+    assert public - {"Figure", "new_figure"} == set(FIGURES)
 
 
 def test_drawing_leaves_pyplot_alone():
@@ -217,3 +219,41 @@ def test_a_fan_has_a_band_for_each_pair_of_levels_around_the_median():
     np.testing.assert_array_equal(history.get_xydata(), [[-1, 3], [0, 2]])
     np.testing.assert_array_equal(median.get_xydata(), [[1, 3], [2, 3]])
     assert truth.get_linestyle() == "--"
+
+
+@pytest.mark.parametrize("name", plots.COLORS)
+def test_every_color_stands_out_from_the_page(name):
+    """WCAG 2.2 asks graphics for a contrast of 3, on white and as the site inverts them."""
+
+    def luminance(red, green, blue):
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+                  for c in (red, green, blue)]  # fmt: skip
+        return np.dot(linear, [0.2126, 0.7152, 0.0722])
+
+    def inverted(rgb):  # invert(0.93) hue-rotate(180deg), as in book/_static
+        rotate = np.full((3, 3), [0.426, 1.43, 0.144]) - np.eye(3)
+        return np.clip(rotate @ (0.93 - 0.86 * np.asarray(rgb)), 0, 1)
+
+    color = to_rgb(plots.COLORS[name])
+    assert 1.05 / (luminance(*color) + 0.05) >= 3
+    assert (luminance(*inverted(color)) + 0.05) / (luminance(*inverted((1, 1, 1))) + 0.05) >= 3
+
+
+def test_nothing_that_was_handed_over_is_left_out_silently():
+    many = {f"line {k}": [([1, 2], [k, k])] for k in range(len(plots.COLORS) + 1)}
+    with pytest.raises(ValueError, match="8 names: expected 7 at most"):
+        plots.every_path(many, **LABELS)
+    with pytest.raises(ValueError, match="marks names 3 kinds of event: expected 2"):
+        plots.traces({"a": {"a": [1]}}, {"x": [0], "y": [0], "z": [0]}, xlabel="step")
+
+
+def test_a_fan_has_the_bands_that_its_levels_make():
+    only = plots.fan([1, 2], {0.5: [2, 3]}, ylabel="sold")
+    assert len(only.axes[0].collections) == 0
+    with pytest.raises(ValueError, match="expected 0.5, and pairs such as 0.1 and 0.9"):
+        plots.fan([1, 2], {0.1: [1], 0.5: [2], 0.8: [3]}, ylabel="sold")
+
+
+def test_a_heatmap_that_is_not_symmetric_uses_the_range_of_its_values():
+    figure = plots.heatmap(np.array([[-9.0, 1.0]]), **LABELS, symmetric=False)
+    assert figure.axes[0].images[0].get_clim() == (-9, 1)
