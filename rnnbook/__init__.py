@@ -19,6 +19,7 @@ _SUBMODULES = (
     "generate",
     "init",
     "interop",
+    "metrics",
     "plots",
     "probe",
     "pytorch",

@@ -8,6 +8,7 @@ import pandas as pd
 
 from . import expect, forecasting
 from .data.series import windows
+from .forecaster import Forecaster
 
 
 def scores(model, frame, look_back, lead=1):
@@ -36,7 +37,8 @@ def scores(model, frame, look_back, lead=1):
     Raises
     ------
     ValueError, TypeError
-        If an argument does not fit, or the frame is shorter than one window.
+        If an argument does not fit, or the frame is shorter than one window; or has other columns
+        or another step than those that a Forecaster learned from.
 
     Examples
     --------
@@ -57,6 +59,9 @@ def scores(model, frame, look_back, lead=1):
     if not isinstance(frame, pd.DataFrame):
         raise TypeError(f"frame is a {type(frame).__name__}: expected a pandas DataFrame")
     expect.sizes(lead=lead)
+    expect.sizes(look_back=look_back)
+    if isinstance(model, Forecaster):
+        frame = model.checked(frame, look_back + lead)
     x, y = windows(frame, look_back, lead)
     y, middle, parts = y[:, -1], model.quantiles.index(0.5), []  # (N, C)
     for start in range(0, len(x), forecasting.CHUNK):

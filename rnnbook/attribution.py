@@ -17,9 +17,10 @@ import sys
 import numpy as np
 import pandas as pd
 
-from . import expect, scratch
+from . import expect
 from .highlighting import highlight as highlight
 from .interop import is_torch
+from .twins import left_as_it_was
 
 STEPS = 2**15  # words of a batch, padding included: bounds the memory
 PAD = 0
@@ -288,19 +289,8 @@ def _evaluated(model):
             f"model is {type(model).__name__}: expected a SequenceClassifier of rnnbook.scratch or "
             f"rnnbook.pytorch. Of a wrapped model, hand over the one inside"
         )
-    modes = [(part, part.training) for part in model.modules()]
-    ours = model.parameters() if isinstance(model, scratch.Module) else []
-    gradients = [parameter.grad for parameter in ours]
-    try:
-        model.eval()
-        for parameter in ours:
-            parameter.grad = np.zeros_like(parameter.grad)
+    with left_as_it_was(model):
         yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
-        for parameter, gradient in zip(ours, gradients, strict=True):
-            parameter.grad = gradient
 
 
 @contextlib.contextmanager
@@ -380,8 +370,8 @@ def _gradients(model, x, target):
     """The gradients (N, T, D) of the target's margin with respect to vectors x (N, T, D)."""
     dlogits = np.tile(_directions(model)[target].astype(x.dtype), (len(x), 1))  # (N, K)
     if not is_torch(model):
-        _, cache = model.forward_vectors(x)
-        return model.backward_vectors(dlogits, cache)
+        logits, cache = model.forward_vectors(x)
+        return model.backward_vectors(dlogits.reshape(logits.shape), cache)
     import torch
 
     leaf = torch.tensor(x, device=model.embedding.weight.device, requires_grad=True)

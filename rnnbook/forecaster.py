@@ -240,7 +240,7 @@ class Forecaster(Kept):
         """
         horizon = self._horizon(horizon)
         if frame is not None:
-            frame = self._expect_frame(frame, self.look_back)
+            frame = self.checked(frame, self.look_back)
         elif self._tail is None:
             raise RuntimeError(
                 f"this forecaster was loaded, and its file holds no rows: pass frame=, the last "
@@ -252,7 +252,7 @@ class Forecaster(Kept):
         pairs = pd.MultiIndex.from_product(
             [self.scaler.columns, self.quantiles], names=["column", "quantile"]
         )
-        index = series.following(frame.index, horizon)
+        index = series.following(frame.index, horizon, by=self.step)
         return pd.DataFrame(quantiles[0].reshape(horizon, -1), index, pairs)
 
     def backtest(self, frame, *, stride=1, keep=(), seasonal_error=None):
@@ -282,7 +282,7 @@ class Forecaster(Kept):
             If an argument or the frame does not fit.
         """
         self._expect_model()
-        frame = self._expect_frame(frame, self.look_back + self.horizon)
+        frame = self.checked(frame, self.look_back + self.horizon)
         given = {"stride": stride, "keep": keep, "seasonal_error": seasonal_error}
         return forecasting.backtest(self, frame, self.look_back, self.horizon, **given)
 
@@ -312,6 +312,7 @@ class Forecaster(Kept):
         step = content.get("step")
         if not isinstance(step, str):
             raise ValueError(f"its step is {step!r}, expected a str")
+        series.following(pd.DatetimeIndex(["2000-01-01"]), 1, by=step)  # or it names none
         self._expect_weights(arrays, len(scaler.columns))
         return self._build(len(scaler.columns)), {"scaler": scaler, "step": step}
 
@@ -351,8 +352,23 @@ class Forecaster(Kept):
             )
         return horizon
 
-    def _expect_frame(self, frame, rows):
-        """Check a later part of the series that was learned from."""
+    def checked(self, frame, rows=1):
+        """Return a later part of the series that was learned from as a frame of float64.
+
+        Parameters
+        ----------
+        frame : pandas.DataFrame or Series, (T, C)
+        rows : int
+            So many at least.
+
+        Raises
+        ------
+        RuntimeError
+            Before :meth:`fit`.
+        ValueError, TypeError
+            If the columns or the step are not those of :meth:`fit`, or the series cannot be used.
+        """
+        self._expect_model()
         frame = _read(frame)
         if list(frame.columns) != self.scaler.columns:
             raise ValueError(
@@ -361,7 +377,8 @@ class Forecaster(Kept):
             )
         if len(frame) < rows:
             raise ValueError(f"frame has {len(frame)} rows: expected at least {rows}")
-        if len(frame) > 1 and (step := series.step(frame.index)) != self.step:
+        if not series.goes_by(frame.index, self.step):
+            step = series.step(frame.index)
             raise ValueError(f"frame has a step of {step}: expected {self.step}, as in fit")
         return frame
 

@@ -264,6 +264,8 @@ def _keras_directions(layer, suffix):
         _agree(layer, go_backwards=(False,))
         return [(suffix, layer)]
     _agree(layer, merge_mode=("concat",))
+    _agree(layer.forward_layer, go_backwards=(False,))
+    _agree(layer.backward_layer, go_backwards=(True,))
     return [(suffix, layer.forward_layer), (f"{suffix}_reverse", layer.backward_layer)]
 
 

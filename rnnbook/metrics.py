@@ -8,7 +8,9 @@ from . import expect
 
 
 def predicted_classes(logits):
-    """Return the most probable class of each row of ``logits (N, K)``; 0 or 1 for ``(N,)``.
+    """Return the most probable class of each row of ``logits (N, K)``: (N,).
+
+    Of one logit a row, ``(N,)`` or ``(N, 1)``, the class is 1 where it is above 0, else 0.
 
     Examples
     --------
@@ -16,18 +18,32 @@ def predicted_classes(logits):
     [1, 0]
     """
     logits = np.asarray(logits)
-    return (logits > 0).astype(int) if logits.ndim == 1 else logits.argmax(axis=-1)
+    if logits.ndim > 1 and logits.shape[-1] > 1:
+        return logits.argmax(axis=-1)
+    return (logits > 0).astype(int).reshape(logits.shape[: max(logits.ndim - 1, 1)])
 
 
 def accuracy(logits, target):
     """Return the share of ``target (N,)`` that ``logits (N, K)`` or ``(N,)`` predict.
+
+    With logits (N, 1), the target may be (N, 1) as well.
+
+    Raises
+    ------
+    ValueError
+        If the target has another shape.
 
     Examples
     --------
     >>> accuracy([[0.1, 2.0], [3.0, 1.0]], [1, 1])
     0.5
     """
-    return float((predicted_classes(logits) == np.asarray(target)).mean())
+    logits, target = np.asarray(logits), np.asarray(target)
+    predicted = predicted_classes(logits)
+    if target.shape == logits.shape != predicted.shape:  # one logit a row
+        target = target.reshape(predicted.shape)
+    expect.shape("target", target, predicted.shape)
+    return float((predicted == target).mean())
 
 
 def perplexity(nats):

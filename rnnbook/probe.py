@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 
 from . import expect, scratch
 from .interop import get_weights, is_torch
+from .twins import left_as_it_was
 
 SCRATCH_LAYERS = (scratch.RNN, scratch.LSTM, scratch.GRU)
 SCRATCH_CELLS = (scratch.RNNCell, scratch.LSTMCell, scratch.GRUCell)
@@ -474,7 +475,7 @@ def _opened(model, x, state):
     tokens = kind.is_own and not np.issubdtype(x.dtype, np.floating)
     if kind.dtype is not None and not tokens:
         expect.dtype("x", x, kind.dtype)
-    with _left_as_it_was(kind.module):
+    with left_as_it_was(kind.module):
         make = _torch_step if is_torch(kind.module) else _scratch_step
         step = make(kind.module, kind.is_cell, int(kind.batch_first))
         yield step, x, _initial_state(step, x[0], state, kind.is_own)
@@ -518,22 +519,6 @@ def _kind(model):
             "has no state to carry. Probe a layer with bidirectional=False"
         )
     return _Kind(module, is_cell, is_own, is_layer and module.batch_first, dtype)
-
-
-@contextlib.contextmanager
-def _left_as_it_was(module):
-    """Run a module of either twin in evaluation mode; put back its mode and its gradients."""
-    modes = [(part, part.training) for part in module.modules()]
-    ours = module.parameters() if isinstance(module, scratch.Module) else []
-    gradients = [parameter.grad.copy() for parameter in ours]
-    try:
-        module.eval()
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
-        for parameter, gradient in zip(ours, gradients, strict=True):
-            parameter.grad[...] = gradient
 
 
 def _scratch_step(module, is_cell, axis):

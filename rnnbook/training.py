@@ -21,7 +21,7 @@ from .files import write_atomically
 from .interop import get_weights, read_safetensors, set_weights
 from .metrics import accuracy
 from .processes import Processes
-from .twins import steps_as_examples, twin_of
+from .twins import in_evaluation, steps_as_examples, twin_of
 
 METRICS = {"accuracy": accuracy}
 
@@ -166,6 +166,8 @@ def fit(
     ValueError, TypeError
         If an argument does not fit, ``checkpoint`` belongs to another run, or the target of a
         batch does not fit the output: for "cross_entropy", a class is outside 0 to K-1.
+    FileNotFoundError
+        If the folder of ``checkpoint`` does not exist.
     FloatingPointError
         If the loss, its gradient or a score on ``valid`` is not finite: at which step, and what to
         try. The weights are those before that step; the checkpoint is that of the epoch before.
@@ -223,6 +225,8 @@ def fit(
 def evaluate(model, data, *, loss="cross_entropy", metric="loss"):
     """Return ``{"loss": ..., metric: ...}`` of a model on data, in evaluation mode.
 
+    The model is left in the mode that it was in.
+
     Parameters
     ----------
     model, data, loss, metric
@@ -236,7 +240,9 @@ def evaluate(model, data, *, loss="cross_entropy", metric="loss"):
     >>> sorted(evaluate(model, data, metric="accuracy"))
     ['accuracy', 'loss']
     """
-    return _evaluate(twin_of(model, None, loss), _batches("data", data), metric, Processes())
+    twin, data = twin_of(model, None, loss), _batches("data", data)
+    with in_evaluation(model):
+        return _evaluate(twin, data, metric, Processes())
 
 
 def _evaluate(twin, data, metric, processes):
@@ -256,12 +262,15 @@ def _evaluate(twin, data, metric, processes):
         name, function = _metric(metric)
         if _is_stateful(data):
             outputs, targets = zip(*map(steps_as_examples, outputs, targets), strict=True)
-        scores[name] = function(processes.total(np.concatenate(outputs)), np.concatenate(targets))
+        outputs, targets = processes.total(np.concatenate(outputs)), np.concatenate(targets)
+        scores[name] = float(function(outputs, targets))
     return scores
 
 
 def predict(model, data):
     """Return the outputs of a model on data, in the order of the examples, in evaluation mode.
+
+    The model is left in the mode that it was in.
 
     Parameters
     ----------
@@ -283,16 +292,17 @@ def predict(model, data):
     (100, 2)
     """
     twin = twin_of(model)
-    twin.train(False)
     if isinstance(data, np.ndarray | tuple):
         inputs = data if isinstance(data, tuple) else (data,)
         data = ArrayBatches(inputs, np.zeros(len(inputs[0])))
+    data = _batches("data", data)
     if _is_stateful(data):
         raise ValueError(
             "data.stateful=True: expected examples in a row, not streams side by side. Call "
             "evaluate, or pass the ids of one stream as an array (1, T)"
         )
-    return np.concatenate([twin.predict(inputs)[0] for inputs, _ in data.batches()])
+    with in_evaluation(model):
+        return np.concatenate([twin.predict(inputs)[0] for inputs, _ in data.batches()])
 
 
 def _batches(name, data):
@@ -329,7 +339,10 @@ def _state_to_carry(name, data, state):
 def _metric(metric):
     """Return (name, function) of a metric other than the loss."""
     if callable(metric):
-        return metric.__name__, metric
+        name = getattr(metric, "__name__", type(metric).__name__)
+        if name in ("loss", "seconds"):
+            raise ValueError(f"metric is named {name!r}, as a column of the history: rename it")
+        return name, metric
     expect.one_of("metric", metric, ("loss", *METRICS))
     return metric, METRICS[metric]
 
@@ -386,7 +399,11 @@ class _Run:
         self.column = "val_loss" if metric == "loss" else f"val_{_metric(metric)[0]}"
         self.sign = -1 if metric == "loss" else 1
         optimizer = type(twin.optimizer).__name__
-        self.identity = {"seed": seed, "metric": self.column, "optimizer": optimizer}
+        if self.checkpoint and not self.checkpoint.parent.is_dir():
+            raise FileNotFoundError(
+                f"checkpoint={str(checkpoint)!r}: expected a file in a folder that exists"
+            )
+        self.identity = {"seed": int(seed), "metric": self.column, "optimizer": optimizer}
         if tag is not None:
             self.identity["tag"] = tag
         self.rows, self.best, self.best_weights = [], None, None

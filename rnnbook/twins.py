@@ -1,6 +1,7 @@
 """How the one loop of :mod:`rnnbook.training` drives a model of either twin."""
 
 import math
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -25,6 +26,33 @@ def twin_of(model, optimizer=None, loss="cross_entropy"):
     if is_torch(model):
         return TorchTwin(model, optimizer, loss)
     raise TypeError(f"model={model!r}: expected a rnnbook.scratch.Module or a torch.nn.Module")
+
+
+@contextmanager
+def in_evaluation(model):
+    """Run a model of either twin in evaluation mode; put back the modes of all its parts."""
+    modes = [(part, part.training) for part in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+@contextmanager
+def left_as_it_was(model):
+    """As :func:`in_evaluation`; put back the gradients of a scratch model, too."""
+    ours = model.parameters() if isinstance(model, scratch.Module) else []
+    gradients = [parameter.grad for parameter in ours]
+    try:
+        for parameter in ours:
+            parameter.grad = np.zeros_like(parameter.grad)
+        with in_evaluation(model):
+            yield
+    finally:
+        for parameter, gradient in zip(ours, gradients, strict=True):
+            parameter.grad = gradient
 
 
 class ScratchTwin:
@@ -117,7 +145,8 @@ class TorchTwin:
         self.loss = getattr(torch.nn.functional, loss) if isinstance(loss, str) else loss
         self.of_classes = loss == "cross_entropy"  # of (N, K), or of every step: (N, T, K)
         self.of_probabilities = loss == "binary_cross_entropy_with_logits"
-        self.like = next(model.parameters())
+        self.of_equal_shapes = self.of_probabilities or loss == "mse_loss"
+        self.like = next(model.parameters(), torch.zeros(()))
 
     def parameters(self):
         """Return those of the model and those of the optimizer."""
@@ -172,6 +201,8 @@ class TorchTwin:
                 output, target = steps_as_examples(output, target)
             expect.classes(output, target)  # torch itself would leave out class -100
             target = target.long()
+        if self.of_equal_shapes:  # torch would stretch (N, 1) and (N,) to (N, N)
+            expect.shape("target", target, tuple(output.shape))
         if self.of_probabilities:
             expect.probabilities("target", target)
         return self.loss(output, target)

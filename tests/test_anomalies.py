@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from rnnbook import anomalies, forecasting
+from rnnbook.forecaster import Forecaster
 
 INDEX = pd.date_range("2026-01-01", periods=40, freq="h", name="time")
 
@@ -135,3 +136,14 @@ def test_what_does_not_fit_is_refused(case):
     call, error, message = REFUSED[case]
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_forecaster_refuses_other_columns_and_another_step():
+    made = Forecaster(2, 4, "scratch", hidden_size=4, segment_length=1)
+    frame = steps((10, 3.0))
+    made.fit(frame, epochs=1, progress=False)
+    assert list(anomalies.scores(made, frame, 4).columns) == ["a", "b"]
+    with pytest.raises(ValueError, match="expected .*in this order, as in fit"):
+        anomalies.scores(made, frame[["b", "a"]], 4)
+    with pytest.raises(ValueError, match="frame has a step of 0 days 03:00:00"):
+        anomalies.scores(made, frame.iloc[::3], 4)

@@ -357,7 +357,7 @@ BAD = [
     (GOOD[0], [*GOOD[1][:3], pd.NA, "no", "no"], {}, ValueError, r"labels\[3\]=<NA>: expected"),
     (GOOD[0], [0.0, 1.0, 0.5] * 2, {}, ValueError, r"labels\[2\]=0.5: expected a str or a whole"),
     (GOOD[0], [0, 2**63] * 3, {}, ValueError, r"labels\[1\]=9223372036854775808: expected"),
-    (GOOD[0], np.eye(6), {}, ValueError, r"labels\[0\]=array.*: expected a str or a whole"),
+    (GOOD[0], np.eye(6), {}, TypeError, r"labels=array.*: expected a list of labels"),
     (GOOD[0], [*GOOD[1][:5], 1], {}, ValueError, r"labels\[5\]=1 and labels\[0\]='yes': .* kind"),
     (GOOD[0], [0, 1, 0, 1, 0, True], {}, ValueError, r"labels\[5\]=True and labels\[0\]=0"),
     (GOOD[0], ["a"] * 5 + ["b"], {}, ValueError, r"labels holds 'b' once: expected two examples"),

@@ -481,6 +481,15 @@ def test_split_holds_out_the_same_share_of_each_label():
     assert imdb.split(reviews, 0.25, seed=2)[1].texts != held_out.texts
 
 
+def test_split_refuses_a_part_without_some_label():
+    rare = imdb.sample(100)
+    few = rare.take(
+        np.concatenate([np.flatnonzero(rare.labels == k)[:n] for k, n in ((0, 50), (1, 3))])
+    )
+    with pytest.raises(ValueError, match="leaves the held-out part without reviews of some label"):
+        imdb.split(few, 0.1)
+
+
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, 50, "half"])
 def test_split_refuses_an_impossible_share(fraction):
     with pytest.raises(ValueError, match="fraction="):

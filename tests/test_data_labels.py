@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnbook.data.labels import Classes, hold_out
+from rnnbook.data.text import list_texts
 
 
 @pytest.mark.parametrize(
@@ -84,3 +85,11 @@ def test_each_class_is_in_both_parts(counts, fraction, seed):
 def test_impossible_parts_are_refused(labels, fraction, message):
     with pytest.raises(ValueError, match=message):
         hold_out(labels, fraction)
+
+
+def test_what_has_no_order_is_no_list_of_labels():
+    for labels in ({"a", "b"}, {"a": 1}, pd.DataFrame({"label": [0, 1], "x": [1, 2]})):
+        with pytest.raises(TypeError, match="expected a list of labels"):
+            Classes(labels)
+        with pytest.raises(TypeError, match="expected a list of str"):
+            list_texts(labels)

@@ -165,10 +165,10 @@ def test_the_ends_of_a_series_are_not_invented():
     [
         ("2024-02-28 13:00", "30min", "0 days 00:30:00"),
         ("2023-12-31", "D", "1 days 00:00:00"),
-        ("2023-11-30", "ME", "1 months"),  # ends of months: 29 February, 31 March
+        ("2023-11-30", "ME", "1 month ends"),  # ends of months: 29 February, 31 March
         ("2023-11-01", "MS", "1 months"),
         ("2023-11-15", "YS", "12 months"),
-        ("2023-03-31", "QE", "3 months"),
+        ("2023-03-31", "QE", "3 month ends"),
     ],
 )
 def test_an_index_is_continued_as_pandas_would(first, freq, name):

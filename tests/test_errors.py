@@ -32,6 +32,9 @@ ARGUMENTS = [
     ("SequenceClassifier", (V, D, H, 0), {}, "num_classes=0: expected"),
     ("SequenceClassifier", (V, D, H, K), {"cell": "rmm"}, "cell='rmm': expected one of 'rnn'"),
     ("SequenceClassifier", (V, D, H, K), {"pooling": "sum"}, "pooling='sum': expected one of"),
+    ("SequenceClassifier", (V, D, H, K), {"dropout": 1.0}, "=1.0: expected a probability"),
+    ("SequenceClassifier", (V, D, H, K), {"word_dropout": 1.0}, "=1.0: expected a probability"),
+    ("SequencePredictor", (D, H, K), {"dropout": 1.0}, "=1.0: expected a probability"),
 ]
 
 
@@ -159,8 +162,16 @@ def test_bad_losses_and_optimisers():
 
 @TWINS
 def test_dropout_without_layers_to_stand_between_warns(twin):
-    with pytest.warns(UserWarning, match="num_layers=1"):
+    with pytest.warns(UserWarning, match="num_layers=1") as caught:
         twin.RNN(D, H, dropout=0.5)
+    if twin is scratch:  # torch's own warning points into torch
+        assert caught[0].filename == __file__
+
+
+@TWINS
+def test_a_model_of_one_layer_finds_another_place_for_dropout(twin):
+    twin.LanguageModel(V, D, H, num_layers=1, dropout=0.5)  # a warning would be an error
+    twin.SequenceClassifier(V, D, H, K, num_layers=1, dropout=0.5)
 
 
 def test_load_state_dict_names_everything_that_does_not_fit_and_changes_nothing():
@@ -177,3 +188,35 @@ def test_load_state_dict_names_everything_that_does_not_fit_and_changes_nothing(
 def test_gradcheck_wants_float64():
     with pytest.raises(ValueError, match="dtype=np.float64"):
         scratch.gradcheck(scratch.Linear(D, K), np.ones((N, D), np.float32))
+
+
+def test_gradients_of_another_shape_than_the_outputs_are_refused():
+    layer = scratch.GRU(D, H, rng=0)
+    y, _, cache = layer.forward(np.ones((T, N, D), np.float32))
+    for wrong in (y[:-1], np.concatenate([y, y[:1]]), y[..., :1]):
+        with pytest.raises(ValueError, match="dy has shape"):
+            layer.backward(wrong, None, cache)
+    model = scratch.SequenceClassifier(V, D, H, K, rng=0)
+    logits, cache = model.forward(np.ones((N, T), int))
+    with pytest.raises(ValueError, match="dlogits has shape"):
+        model.backward(logits.T, cache)
+
+
+@TWINS
+def test_a_cell_has_at_least_one_step_to_go(twin):
+    with pytest.raises(ValueError, match="x has T=0 steps"):
+        twin.Unrolled(twin.ConcatCell(D, H, K))(array(twin, 0, N, D))
+
+
+def test_the_memory_of_another_optimizer_is_refused_and_changes_nothing():
+    linear = scratch.Linear(D, K, rng=0)
+    optimizer = scratch.Adam(linear.parameters())
+    optimizer.step()
+    before = optimizer.state_dict()
+    for name, value, message in (
+        ("7.m", np.zeros((K, D)), "holds 7.m: expected 2 parameters"),
+        ("0.m", np.zeros((K, D + 1)), r"has shape \(\d, \d\): expected"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            optimizer.load_state_dict(before | {name: value})
+    assert all((optimizer.state_dict()[name] == value).all() for name, value in before.items())

@@ -576,3 +576,27 @@ def test_forecasting_sees_few_windows_at_a_time(sales, monkeypatch):
     monkeypatch.setattr(forecaster.training, "predict", watched)
     sales[0].backtest(frame(700))
     assert sum(seen) == 700 - 12 - 4 + 1 and max(seen) <= 256
+
+
+@pytest.mark.parametrize(
+    ("index", "following"),
+    [
+        (pd.date_range("2026-01-01", periods=40, freq="31D"), ["2029-05-25", "2029-06-25"]),
+        (
+            pd.DatetimeIndex([f"{2016 + k // 4}-{3 + k % 4 * 3:02}-30" for k in range(40)]),
+            ["2026-03-30", "2026-06-30"],
+        ),
+    ],
+    ids=["31 days", "the 30th of each third month"],
+)
+def test_a_few_last_stamps_go_on_as_the_whole_series_does(index, following):
+    data = frame(40).set_index(index)
+    made = trained(data=data, horizon=2, look_back=2)
+    for forecast in (made.predict(), made.predict(frame=data.iloc[-2:])):
+        assert forecast.index.strftime("%Y-%m-%d").tolist() == following
+    made.predict(frame=data.iloc[:2])  # 1 January and 1 February: of this step, too
+
+
+def test_one_row_is_enough_to_read():
+    made = trained(data=frame(40), horizon=1, look_back=1)
+    assert made.predict().index[0] == pd.Timestamp("2026-01-02 16:00")

@@ -152,3 +152,14 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path, monkeyp
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_is_replaced_keeps_its_permissions_and_a_link_stays_one(tmp_path):
+    path, link = tmp_path / "kept", tmp_path / "link"
+    write_atomically(path, b"old")
+    path.chmod(0o600)
+    link.symlink_to(path)
+    write_atomically(link, b"new")
+    assert link.is_symlink() and path.read_bytes() == b"new"
+    assert path.stat().st_mode & 0o777 == 0o600
+    write_atomically(tmp_path / ("n" * 240), b"a long name")

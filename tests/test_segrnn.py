@@ -195,3 +195,15 @@ def test_bad_inputs(twin, shape, dtype, error, message):
     x = np.ones(shape, dtype) if twin is scratch else torch.ones(shape, dtype=getattr(torch, dtype))
     with pytest.raises(error, match=message):
         build(twin)(x)
+
+
+@TWINS
+@pytest.mark.parametrize("outputs", [None, 3])
+def test_no_rows_give_no_forecasts(twin, outputs):
+    model, shape = build(twin, outputs=outputs), (0, LOOK_BACK, CHANNELS)
+    expected = (0, HORIZON, CHANNELS) if outputs is None else (0, HORIZON, CHANNELS, outputs)
+    if twin is pytorch:
+        assert model(torch.zeros(shape, dtype=torch.float64)).shape == expected
+    else:
+        y, cache = model.forward(np.zeros(shape))
+        assert y.shape == expected and model.backward(y, cache).shape == shape

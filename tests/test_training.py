@@ -1,6 +1,7 @@
 """One loop for both twins: equal runs, exact resume, best weights, clear errors."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import torch
 
 from rnnbook import pytorch, scratch
 from rnnbook.interop import copy_weights, get_weights
+from rnnbook.metrics import accuracy
 from rnnbook.training import ArrayBatches, evaluate, fit, predict
 
 from .cases import LENGTHS, D, H, K, T, V
@@ -439,3 +441,62 @@ def test_progress_goes_to_standard_output(capsys):
     train(scratch, epochs=1, progress=True)
     captured = capsys.readouterr()
     assert "epoch 1" in captured.out and captured.err == ""
+
+
+def test_one_logit_in_a_column_is_scored_as_one_logit():
+    logits, labels = np.array([[5.0], [5], [-5]]), np.array([[1], [1], [0]])
+    assert accuracy(logits, labels) == accuracy(logits[:, 0], labels[:, 0]) == 1.0
+    assert accuracy(logits, labels[:, 0]) == 1.0
+    with pytest.raises(ValueError, match=r"target has shape \(3, 1\): expected \(3,\)"):
+        accuracy(logits[:, 0], labels)
+
+
+@TWINS
+def test_a_target_is_not_stretched_to_the_output(twin):
+    model = twin.SequencePredictor(D, H, 1)
+    x = np.zeros((4, T, D), np.float32)
+    with pytest.raises(ValueError, match=r"target has shape \(4,\): expected \(4, 1\)"):
+        evaluate(model, (x, np.zeros(4, np.float32)), loss="mse_loss")
+
+
+@TWINS
+def test_scores_and_seeds_may_be_numbers_of_numpy(twin, tmp_path):
+    def share(outputs, targets):
+        return np.float32((outputs.argmax(axis=1) == targets).mean())
+
+    options = {"metric": share, "seed": np.int64(3), "checkpoint": tmp_path / "run.safetensors"}
+    once, _ = train(twin, **options)
+    again, _ = train(twin, **options)
+    pd.testing.assert_frame_equal(once, again)
+
+
+def test_a_metric_without_a_name_has_that_of_its_class_and_no_metric_hides_a_column():
+    history, _ = train(scratch, metric=partial(lambda base, outputs, targets: base, 1.0))
+    assert history["val_partial"].tolist() == [1.0] * 3
+
+    def loss(outputs, targets):
+        return 0.0
+
+    with pytest.raises(ValueError, match="metric is named 'loss'.*rename"):
+        train(scratch, metric=loss)
+
+
+@TWINS
+def test_a_checkpoint_in_no_folder_is_refused_before_training(twin, tmp_path):
+    with pytest.raises(FileNotFoundError, match="none.*expected a file in a folder that exists"):
+        train(twin, checkpoint=tmp_path / "none" / "run.safetensors")
+
+
+@TWINS
+def test_a_model_that_is_scored_stays_in_its_mode(twin):
+    model = classifier(twin, dropout=0.5).train()
+    model.dropout.eval()
+    evaluate(model, data())
+    predict(model, data())
+    assert model.training and model.rnn.training and not model.dropout.training
+
+
+def test_what_holds_no_batches_is_refused_and_a_model_without_parameters_predicts():
+    with pytest.raises(TypeError, match="data is a list: expected"):
+        predict(classifier(scratch), [1])
+    assert predict(torch.nn.Identity(), np.ones((3, 2), np.float32)).shape == (3, 2)

@@ -383,6 +383,12 @@ def split(reviews, fraction=0.2, seed=0):
     rest, held_out = train_test_split(
         np.arange(len(reviews)), test_size=fraction, stratify=reviews.labels, random_state=seed
     )
+    for name, part in ("rest", rest), ("held-out part", held_out):
+        if len(np.unique(reviews.labels[part])) < len(np.unique(reviews.labels)):
+            raise ValueError(
+                f"fraction={fraction} leaves the {name} without reviews of some label: expected "
+                f"both in each. Pass more reviews, or another fraction"
+            )
     return reviews.take(np.sort(rest)), reviews.take(np.sort(held_out))
 
 

@@ -411,7 +411,7 @@ def _is_monthly(index):
 
 
 def step(index):
-    """Name the step of an index, such as ``"0 days 00:30:00"``, or ``"3 months"`` by the calendar.
+    """Name the step of an index: ``"0 days 00:30:00"``, ``"3 months"`` or ``"3 month ends"``.
 
     Parameters
     ----------
@@ -431,19 +431,22 @@ def step(index):
     if len(index) < 2:
         raise ValueError(f"index has {len(index)} stamps: expected two at least, to see their step")
     if _is_monthly(index):
-        return f"{_months(index)} months"
+        return f"{_months(index)} {'month ends' if index.is_month_end.all() else 'months'}"
     return str(index[-1] - index[-2])
 
 
-def following(index, count):
+def following(index, count, by=None):
     """Continue an index: the stamps of the next ``count`` steps.
 
     Parameters
     ----------
     index : pandas.DatetimeIndex, (T,)
-        Evenly spaced, as :func:`read` returns it; T is at least 2. Months, quarters and years go on
-        by the calendar: after 31 January and 28 February comes 31 March.
+        Evenly spaced, as :func:`read` returns it. Months, quarters and years go on by the calendar:
+        after 31 January and 28 February comes 31 March.
     count : int
+    by : str, optional
+        The step, as :func:`step` names it. Without it, that of ``index``, where T is at least 2;
+        but a few stamps do not tell 31 days from a month.
 
     Returns
     -------
@@ -461,15 +464,47 @@ def following(index, count):
     ['31 March', '30 April']
     """
     expect.sizes(count=count)
-    step(index)  # or there is none
-    if not _is_monthly(index):
-        offset = index[-1] - index[-2]
-    elif index.is_month_end.all():
-        offset = pd.offsets.MonthEnd(_months(index))
-    else:
-        offset = pd.DateOffset(months=_months(index))
+    offset = _offset(step(index) if by is None else by)
     stamps = [index[-1] + number * offset for number in range(1, count + 1)]
     return pd.DatetimeIndex(stamps, name=index.name)
+
+
+def goes_by(index, name):
+    """Tell whether an index goes by the step of this name; of one stamp, every step is true.
+
+    Parameters
+    ----------
+    index : pandas.DatetimeIndex, (T,)
+        Evenly spaced, as :func:`read` returns it.
+    name : str
+        As :func:`step` names it.
+
+    Raises
+    ------
+    ValueError
+        If ``name`` names no step.
+
+    Examples
+    --------
+    >>> new_year = pd.DatetimeIndex(["2026-01-01", "2026-02-01"])
+    >>> goes_by(new_year, "1 months"), goes_by(new_year, "31 days"), goes_by(new_year, "7 days")
+    (True, True, False)
+    """
+    if len(index) < 2:
+        _offset(name)
+        return True
+    offset = _offset(name)
+    return index[0] + offset == index[1] and index[0] + (len(index) - 1) * offset == index[-1]
+
+
+def _offset(name):
+    """What a step of this name adds to a stamp; a ValueError if it names none."""
+    count, _, unit = name.partition(" ")
+    if unit == "months":
+        return pd.DateOffset(months=int(count))
+    if unit == "month ends":
+        return pd.offsets.MonthEnd(int(count))
+    return pd.Timedelta(name)
 
 
 def _months(index):

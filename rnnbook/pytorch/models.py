@@ -68,6 +68,8 @@ class SequenceClassifier(nn.Module):
         expect.sizes(vocab_size=vocab_size, embed_size=embed_size, num_classes=num_classes)
         expect.one_of("cell", cell, LAYERS)
         expect.one_of("pooling", pooling, POOLINGS)
+        expect.probability("dropout", dropout)
+        expect.probability("word_dropout", word_dropout)
         super().__init__()
         self.num_classes, self.pooling = num_classes, pooling
         self.embedding = nn.Embedding(vocab_size, embed_size, padding_idx=0, dtype=dtype)
@@ -181,6 +183,7 @@ class SequencePredictor(nn.Module):
     ):
         expect.sizes(input_size=input_size, hidden_size=hidden_size, output_size=output_size)
         expect.one_of("cell", cell, LAYERS)
+        expect.probability("dropout", dropout)
         super().__init__()
         self.every_step = every_step
         self.rnn = LAYERS[cell](

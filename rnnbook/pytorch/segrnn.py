@@ -124,7 +124,7 @@ class SegRNN(nn.Module):
         y = from_segments(
             segments.reshape(rows), self.channels * (self.outputs or 1)
         )  # (N, F, C*Q)
-        y = y.reshape(*y.shape[:2], self.channels, -1) + last[..., None]
+        y = y.reshape(*y.shape[:2], self.channels, self.outputs or 1) + last[..., None]
         return y[..., 0] if self.outputs is None else y
 
     def _queries(self, batch):

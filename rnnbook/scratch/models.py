@@ -136,6 +136,8 @@ class SequenceClassifier(Module):
     def backward_vectors(self, dlogits, cache):
         """Map ``dlogits`` to ``dx (N, T, D)``; add to every gradient but that of the embedding."""
         input_mask, rnn_cache, pool_cache, pooled_mask, linear_cache = cache
+        count = () if self.num_classes == 1 else (self.num_classes,)
+        expect.shape("dlogits", dlogits, (len(linear_cache), *count))
         dpooled = self.linear.backward(dlogits.reshape(-1, self.num_classes), linear_cache)
         dpooled = self.dropout.backward(dpooled, pooled_mask)
         dy, dstate = self._pool_backward(dpooled, pool_cache)

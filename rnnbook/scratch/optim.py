@@ -48,11 +48,22 @@ class Optimizer:
         }
 
     def load_state_dict(self, state_dict):
-        """Take over the memory that :meth:`state_dict` returned for the same parameters."""
+        """Take over the memory that :meth:`state_dict` returned for the same parameters.
+
+        Raises
+        ------
+        ValueError
+            If an entry is of no parameter, or of another shape; nothing was taken over.
+        """
         state = [{} for _ in self.params]
         for key, value in state_dict.items():
             index, name = key.split(".")
-            state[int(index)][name] = np.array(value)
+            value = np.array(value)
+            if int(index) >= len(state):
+                raise ValueError(f"state_dict holds {key}: expected {len(state)} parameters")
+            if value.ndim:
+                expect.shape(f"state_dict[{key!r}]", value, self.params[int(index)].data.shape)
+            state[int(index)][name] = value
         self.state = state
 
 

@@ -142,7 +142,8 @@ class Recurrent(Module):
                 caches.append(cache if keep else None)
             y = np.concatenate(outputs, axis=2) if self.bidirectional else outputs[0]
             caches.append(mask)
-        return *self._leave(y, final, ragged), (ragged, caches)
+        y, state = self._leave(y, final, ragged)
+        return y, state, (y.shape, ragged, caches)
 
     def backward(self, dy, dstate, cache):
         """Backpropagation through time.
@@ -161,8 +162,14 @@ class Recurrent(Module):
         dx : ndarray, in the shape of ``x``; zero on padding
         dstate0 : in the form of ``state``
             Gradient of the initial state. Those of the parameters are added to ``grad``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If ``dy`` or ``dstate`` has another shape.
         """
-        ragged, caches = cache
+        shape, ragged, caches = cache
+        expect.shape("dy", dy, shape)
         caches = list(caches)
         dy = dy.swapaxes(0, 1) if self.batch_first else dy
         dstate = self._parts(dstate, dy.shape[1])

@@ -158,13 +158,14 @@ class SegRNN(Module):
         y = from_segments(
             segments.reshape(rows), self.channels * (self.outputs or 1)
         )  # (N, F, C*Q)
-        y = y.reshape(*y.shape[:2], self.channels, -1) + last[..., None]
+        y = y.reshape(*y.shape[:2], self.channels, self.outputs or 1) + last[..., None]
         return y[..., 0] if self.outputs is None else y
 
     def _join_backward(self, dy):
         """Return the gradients of ``segments`` and, summed over F, of ``last``: (N, C)."""
-        dy = dy.reshape(*dy.shape[:3], -1)  # (N, F, C, Q)
-        dsegments = to_segments(dy.reshape(*dy.shape[:2], -1), self.segment_length)
+        dy = dy.reshape(*dy.shape[:3], self.outputs or 1)  # (N, F, C, Q)
+        by_output = dy.reshape(*dy.shape[:2], self.channels * dy.shape[3])
+        dsegments = to_segments(by_output, self.segment_length)
         rows = self.ahead, -1, dy.shape[3] * self.segment_length
         return dsegments.reshape(rows), dy.sum(axis=(1, 3))
 
