@@ -525,3 +525,15 @@ def test_layers_of_torch_take_part_in_mixed_precision(cell, lengths):
     assert again.shape == y.shape
     y.float().sum().backward()
     assert {parameter.grad.dtype for parameter in layer.parameters()} == {torch.float32}
+
+
+def test_a_parameter_that_is_replaced_is_the_one_that_is_read():
+    layer = scratch.GRU(D, H, bidirectional=True, rng=0)
+    x = np.ones((T, N, D), np.float32)
+    before = layer(x)[0]
+    layer.weight_hh_l0_reverse = scratch.Parameter(np.zeros((3 * H, H), np.float32))
+    after, _, cache = layer.forward(x)
+    assert (after[..., :H] == before[..., :H]).all() and (after[..., H:] != before[..., H:]).any()
+    layer.backward(after, None, cache)
+    assert layer.weight_hh_l0_reverse.grad.any()
+    assert layer.weight_hh_l0_reverse is layer.cells[1].weight_hh

@@ -89,10 +89,18 @@ class Recurrent(Module):
                 stacklevel=3,
             )
         self.dropout = Dropout(dropout, dtype=dtype, rng=self.rng)
+        self._places = {}  # name of a parameter here: (its cell, its name there)
         for k, cell in enumerate(cells):
             suffix = f"_l{k // self.directions}" + ("_reverse" if k % self.directions else "")
             for name, parameter in cell.named_parameters():
+                self._places[name + suffix] = cell, name
                 setattr(self, name + suffix, parameter)
+
+    def __setattr__(self, name, value):
+        """Hand a parameter that is replaced to its cell, too, which computes with it."""
+        super().__setattr__(name, value)
+        if name in vars(self).get("_places", ()):
+            setattr(*self._places[name], value)
 
     def __call__(self, x, state=None, lengths=None):
         """As :meth:`forward`, without a cache: lighter, for inference."""
