@@ -124,3 +124,8 @@ def test_the_notebook_was_executed_from_top_to_bottom(path):
 def test_the_notebook_shows_no_error_and_no_stderr(path):
     kinds = [(o["output_type"], o.get("name")) for o in outputs(path)]
     assert not [kind for kind in kinds if kind[0] == "error" or kind[1] == "stderr"]
+
+
+@each_notebook
+def test_the_notebook_was_executed_with_its_data(path):
+    assert not [o for o in outputs(path) if "cannot be had here" in json.dumps(o)]
