@@ -104,7 +104,7 @@ def integrated_gradients(model, tokens, target=None, steps=64, baseline=0):
 
     All vectors move together, each in a straight line; the mean is taken at the middle of each of
     ``steps`` parts of the way. The scores are complete: but for an error that falls as
-    1 / steps^2, they add up to ``margin(model, tokens, target)`` minus
+    1 / steps^2 where the model is smooth, they add up to ``margin(model, tokens, target)`` minus
     ``margin(model, np.full_like(tokens, baseline), target)``, with one target for all three.
 
     Parameters

@@ -633,6 +633,11 @@ def traces(panels, marks=None, *, xlabel, colors=None):
     colors : dict of str to str, optional
         Name of a line to its colour in ``COLORS``; blue if it is not named.
 
+    Raises
+    ------
+    ValueError
+        If ``marks`` names more than two kinds.
+
     Examples
     --------
     >>> traces({"state": {"unit 1": [0, 0.9, 0.9]}}, {"write": [1]}, xlabel="step")

@@ -44,3 +44,12 @@ def test_the_import_example_has_at_most_ten_statements():
 @pytest.mark.parametrize("path", re.findall(r"\]\((?!https?:)([^)#]+)\)", README))
 def test_links_of_the_readme_lead_to_files(path):
     assert (Path(__file__).parents[1] / path).exists()
+
+
+def test_the_import_example_trains_the_other_twin_by_its_name():
+    block = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
+    block = block.replace("scratch", "pytorch").replace(", rng=0", "")
+    namespace = {}
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(compile(block, "README.md", "exec"), namespace)
+    assert namespace["history"].val_accuracy.iloc[-1] > 0.8
