@@ -237,3 +237,21 @@ def test_layers_compute_with_their_new_weights_at_once():
     theirs = pytorch.LSTM(D, H, dtype=torch.float64)
     copy_weights(layer, theirs)
     np.testing.assert_allclose(layer(x)[0], theirs(torch.tensor(x))[0].detach(), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [
+        *((name, (40, 50)) for name in ("RNN", "LSTM", "GRU", "LayerNormCell")),
+        *((f"{name}Cell", (40, 50)) for name in ("RNN", "LSTM", "GRU")),
+        *((name, (40, 50, 60)) for name in ("ConcatCell", "JordanCell")),
+        ("Linear", (40, 50)),
+    ],
+)
+def test_both_twins_start_from_weights_of_one_size(name, sizes):
+    """The largest of many uniform numbers is close to their bound."""
+    torch.manual_seed(0)
+    ours = getattr(scratch, name)(*sizes, rng=0).state_dict()
+    theirs = getattr(pytorch if hasattr(pytorch, name) else torch.nn, name)(*sizes)
+    for key, weight in theirs.state_dict().items():
+        assert abs(ours[key]).max() == pytest.approx(weight.abs().max().item(), rel=0.2), key
