@@ -1,5 +1,6 @@
 """Writing files so that a reader never sees half of one."""
 
+import contextlib
 import os
 import shutil
 import uuid
@@ -23,7 +24,7 @@ def write_atomically(path, data):
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if path.exists():
+        with contextlib.suppress(FileNotFoundError):  # the first of its name, or just removed
             shutil.copymode(path, beside)
         os.replace(beside, path)
     except BaseException:
