@@ -58,8 +58,7 @@ def scores(model, frame, look_back, lead=1):
         )
     if not isinstance(frame, pd.DataFrame):
         raise TypeError(f"frame is a {type(frame).__name__}: expected a pandas DataFrame")
-    expect.sizes(lead=lead)
-    expect.sizes(look_back=look_back)
+    expect.sizes(look_back=look_back, lead=lead)
     if isinstance(model, Forecaster):
         frame = model.checked(frame, look_back + lead)
     x, y = windows(frame, look_back, lead)

@@ -8,7 +8,8 @@ and torch tensors both pass through them.
 import itertools
 import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Set
+from reprlib import repr as short
 
 
 def sizes(**named):
@@ -78,6 +79,21 @@ def shape(name, array, expected):
     if not fits:
         wanted = ", ".join(map(str, expected)) + ("," if len(expected) == 1 else "")
         raise ValueError(f"{name} has shape {given}: expected ({wanted})")
+
+
+def steps(name, array, count):
+    """``array`` has at least one of its ``count`` time steps."""
+    if count == 0:
+        raise ValueError(
+            f"{name} has T=0 steps (shape {tuple(array.shape)}): expected at least one"
+        )
+
+
+def listed(name, value, what):
+    """``value`` holds things in a row, as a list, an array (N,) or a Series do; no set, no dict."""
+    row = isinstance(value, Collection) and not isinstance(value, str | Set | Mapping)
+    if not row or getattr(value, "ndim", 1) != 1:
+        raise TypeError(f"{name}={short(value)}: expected a list of {what}")
 
 
 def filled(name, array):

@@ -482,10 +482,9 @@ def test_split_holds_out_the_same_share_of_each_label():
 
 
 def test_split_refuses_a_part_without_some_label():
-    rare = imdb.sample(100)
-    few = rare.take(
-        np.concatenate([np.flatnonzero(rare.labels == k)[:n] for k, n in ((0, 50), (1, 3))])
-    )
+    reviews = imdb.sample(100)
+    rare, common = (np.flatnonzero(reviews.labels == label) for label in (1, 0))
+    few = reviews.take(np.concatenate([rare[:3], common]))
     with pytest.raises(ValueError, match="leaves the held-out part without reviews of some label"):
         imdb.split(few, 0.1)
 

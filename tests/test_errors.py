@@ -212,11 +212,14 @@ def test_the_memory_of_another_optimizer_is_refused_and_changes_nothing():
     linear = scratch.Linear(D, K, rng=0)
     optimizer = scratch.Adam(linear.parameters())
     optimizer.step()
+    earlier = optimizer.state_dict()
+    linear.weight.grad += 1
+    optimizer.step()
     before = optimizer.state_dict()
     for name, value, message in (
-        ("7.m", np.zeros((K, D)), "holds 7.m: expected 2 parameters"),
-        ("0.m", np.zeros((K, D + 1)), r"has shape \(\d, \d\): expected"),
+        ("7.exp_avg", np.zeros((K, D)), "holds 7.exp_avg: expected 2 parameters"),
+        ("0.exp_avg", np.zeros((K, D + 1)), r"has shape \(\d, \d\): expected"),
     ):
         with pytest.raises(ValueError, match=message):
-            optimizer.load_state_dict(before | {name: value})
+            optimizer.load_state_dict(earlier | {name: value})
     assert all((optimizer.state_dict()[name] == value).all() for name, value in before.items())

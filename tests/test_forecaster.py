@@ -502,6 +502,8 @@ FORGED = [
     (change("scaler", "columns", to=["sales", ["visits"]]), "a str or an int"),
     (change("scaler", to={"columns": ["a"], "mean": [0], "scale": [1]}), "channel has shape"),
     (drop("step"), "its step is None, expected a str"),
+    (change("step", to="a while"), "step 'a while': expected"),
+    (change("step", to="some months"), "step 'some months': expected"),
 ]
 
 

@@ -205,6 +205,18 @@ REFUSED = [
         ValueError,
         "merge_mode='sum': expected 'concat'",
     ),
+    (
+        lambda k: built(
+            k,
+            k.layers.Bidirectional(
+                k.layers.LSTM(H, go_backwards=True), backward_layer=k.layers.LSTM(H)
+            ),
+        ),
+        "LSTM",
+        {"bidirectional": True},
+        ValueError,
+        "go_backwards=True: expected False",
+    ),
     (lambda k: built(k, k.layers.SimpleRNN(H, activation="relu")), "RNN", {}, ValueError, "'tanh'"),
     (lambda k: built(k, k.layers.LSTM(H + 1)), "LSTM", {}, ValueError, "weight_ih_l0 has shape"),
     (lambda k: built(k, k.layers.LSTM(H)), "LSTM", {"num_layers": 2}, ValueError, "missing .*_l1"),

@@ -384,7 +384,7 @@ def split(reviews, fraction=0.2, seed=0):
         np.arange(len(reviews)), test_size=fraction, stratify=reviews.labels, random_state=seed
     )
     for name, part in ("rest", rest), ("held-out part", held_out):
-        if len(np.unique(reviews.labels[part])) < len(np.unique(reviews.labels)):
+        if not set(reviews.labels) <= set(reviews.labels[part]):
             raise ValueError(
                 f"fraction={fraction} leaves the {name} without reviews of some label: expected "
                 f"both in each. Pass more reviews, or another fraction"

@@ -1,7 +1,6 @@
 """Labels of examples: their classes, numbered, and a part of each class held out."""
 
 import numbers
-from collections.abc import Collection, Mapping, Set
 from reprlib import repr as short
 
 import numpy as np
@@ -125,9 +124,7 @@ def hold_out(labels, fraction=0.1, seed=0):
 
 def _plain(name, labels):
     """Return labels as a list of str, of int or of bool."""
-    in_a_row = isinstance(labels, Collection) and not isinstance(labels, str | Set | Mapping)
-    if not in_a_row or getattr(labels, "ndim", 1) != 1:
-        raise TypeError(f"{name}={short(labels)}: expected a list of labels")
+    expect.listed(name, labels, "labels")
     plain = [_label(f"{name}[{i}]", label) for i, label in enumerate(labels)]
     for i, label in enumerate(plain):
         if type(label) is not type(plain[0]):

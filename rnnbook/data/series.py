@@ -456,7 +456,7 @@ def following(index, count, by=None):
     Raises
     ------
     ValueError
-        If an argument does not fit.
+        If an argument does not fit, or ``by`` names no step.
 
     Examples
     --------
@@ -490,21 +490,25 @@ def goes_by(index, name):
     >>> goes_by(new_year, "1 months"), goes_by(new_year, "31 days"), goes_by(new_year, "7 days")
     (True, True, False)
     """
-    if len(index) < 2:
-        _offset(name)
-        return True
     offset = _offset(name)
+    if len(index) < 2:
+        return True
     return index[0] + offset == index[1] and index[0] + (len(index) - 1) * offset == index[-1]
 
 
 def _offset(name):
     """What a step of this name adds to a stamp; a ValueError if it names none."""
     count, _, unit = name.partition(" ")
-    if unit == "months":
-        return pd.DateOffset(months=int(count))
-    if unit == "month ends":
-        return pd.offsets.MonthEnd(int(count))
-    return pd.Timedelta(name)
+    try:
+        if unit == "months":
+            return pd.DateOffset(months=int(count))
+        if unit == "month ends":
+            return pd.offsets.MonthEnd(int(count))
+        return pd.Timedelta(name)
+    except ValueError as error:
+        raise ValueError(
+            f"step {name!r}: expected '0 days 00:30:00', '3 months' or '3 month ends'"
+        ) from error
 
 
 def _months(index):

@@ -3,7 +3,6 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Set
 from itertools import pairwise
 from pathlib import Path
 from reprlib import repr as short
@@ -77,10 +76,7 @@ def list_texts(texts, name="texts"):
         ...
     TypeError: texts='one text': expected a list of str. Put one text in a list
     """
-    in_a_row = isinstance(texts, Collection) and not isinstance(texts, Set | Mapping)
-    in_a_row = in_a_row and getattr(texts, "ndim", 1) == 1
-    if isinstance(texts, str) or not in_a_row:
-        raise TypeError(f"{name}={short(texts)}: expected a list of str. Put one text in a list")
+    expect.listed(name, texts, "str. Put one text in a list")
     texts = list(texts)
     for i, text in enumerate(texts):
         if not isinstance(text, str):

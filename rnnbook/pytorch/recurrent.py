@@ -67,8 +67,7 @@ class Recurrent(nn.RNNBase):
         x = x.to(kind) if mixed else x
         expect.dtype("x", x, kind)
         batch, time = x.shape[:2] if self.batch_first else x.shape[1::-1]
-        if time == 0:
-            raise ValueError(f"x has T=0 steps (shape {tuple(x.shape)}): expected at least one")
+        expect.steps("x", x, time)
         shape = (self.num_layers * self.directions, batch, self.hidden_size)
         if state is None:
             zeros = x.new_zeros(shape)

@@ -159,8 +159,7 @@ class Unrolled(nn.Module):
     def forward(self, x, state=None):
         """Map ``x (T, N, D)`` to ``(y (T, N, K), final state)``."""
         expect.shape("x", x, ("T", "N", self.cell.input_size))
-        if len(x) == 0:
-            raise ValueError(f"x has T=0 steps (shape {tuple(x.shape)}): expected at least one")
+        expect.steps("x", x, len(x))
         outputs = []
         for x_t in x:
             y, state = self.cell(x_t, state)

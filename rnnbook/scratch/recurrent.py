@@ -212,8 +212,7 @@ class Recurrent(Module):
         expect.dtype("x", x, self.dtype)
         x = x.swapaxes(0, 1) if self.batch_first else x
         time, batch, _ = x.shape
-        if time == 0:
-            raise ValueError(f"x has T=0 steps (shape {x.shape}): expected at least one")
+        expect.steps("x", x, time)
         state = self._parts(state, batch)
         if lengths is None:
             return x, state, None

@@ -223,8 +223,7 @@ class Unrolled(Module):
     def forward(self, x, state=None):
         """Map ``x (T, N, D)`` to ``(y (T, N, K), final state, cache)``."""
         expect.shape("x", x, ("T", "N", self.cell.input_size))
-        if len(x) == 0:
-            raise ValueError(f"x has T=0 steps (shape {tuple(x.shape)}): expected at least one")
+        expect.steps("x", x, len(x))
         outputs, caches = [], []
         for x_t in x:
             y, state, cache = self.cell.forward(x_t, state)
