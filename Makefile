@@ -23,7 +23,7 @@ ifneq ($(shell cat "$(STAMP)" 2>/dev/null),$(CURDIR))
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help setup book pdf serve test execute bench clean
+.PHONY: help setup book pdf serve test execute handouts bench clean
 .DEFAULT_GOAL := help
 
 help:  ## print these lines
@@ -61,11 +61,14 @@ execute: setup  ## execute the notebooks and store their outputs in place
 	  --ClearMetadataPreprocessor.clear_cell_metadata=False \
 	  --ClearMetadataPreprocessor.preserve_nb_metadata_mask="{('kernelspec',), ('language_info', 'name')}" $(NOTEBOOKS)
 
+handouts: setup  ## the notebooks without the solutions of their exercises, for a class: _build/handouts
+	@$(BIN)/python book/handouts.py
+
 bench: setup  ## time the layers from scratch against torch.nn: book/results/speed.json (ten minutes)
 	$(BIN)/python benchmarks/speed.py
 
 clean:  ## remove the site and caches; the environment and the checkpoints of experiments stay
-	rm -rf _build/html _build/.doctrees _build/jupyter_execute .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf _build/html _build/handouts _build/.doctrees _build/jupyter_execute .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 # Python 3.11 or newer with venv and pip; an environment that exists answers for itself.
 $(STAMP): pyproject.toml constraints.txt

@@ -1,19 +1,24 @@
-"""Every exercise has a solution, and the index of solutions lists all of them.
+"""Every exercise has a solution; the index lists all of them, and a handout has none.
 
 The index is written by `python tests/test_exercises.py`.
 """
 
+import ast
+import builtins
 import json
 import re
+import runpy
 from collections import Counter
 from pathlib import Path
 
+import nbformat
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
 INDEX = ROOT / "book" / "appendix" / "solutions.md"
-EXERCISE = re.compile(r"^```\{exercise(?:-start)?\} *(.*)\n:label: (\S+)", re.MULTILINE)
-SOLUTION = re.compile(r"^```\{solution(?:-start)?\} *(\S+)", re.MULTILINE)
+EXERCISE = re.compile(r"^```\{exercise-start\} (.+)\n:label: (\S+)", re.MULTILINE)
+SOLUTION = re.compile(r"^```\{solution-start\} (\S+)", re.MULTILINE)
 HEAD = (
     "# Solutions\n\n"
     "Every exercise of the book has a solution: it is folded away below the exercise, and its code "
@@ -45,7 +50,7 @@ def index():
             link = path.relative_to(ROOT / "book").as_posix()
             lines.append(f"**[{title}](../{link}#exercises)**\n")
             for name, label in exercises:
-                lines.append(f"- {{ref}}`{f'{name} <{label}>' if name else label}`")
+                lines.append(f"- {{ref}}`{name} <{label}>`")
             lines.append("")
     return "\n".join(lines)
 
@@ -59,6 +64,48 @@ def test_every_exercise_has_one_solution():
 def test_the_index_lists_every_exercise():
     hint = "run: python tests/test_exercises.py"
     assert INDEX.read_text(encoding="utf-8") == index(), hint
+
+
+def missing(notebook):
+    """The names that a notebook's code reads before any of its cells has set them."""
+    known, unknown = set(dir(builtins)) | {"__file__", "display"}, set()
+    for cell in notebook["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        lines = "".join(cell["source"]).splitlines()
+        tree = ast.parse("\n".join(line.replace("%pip", "None #") for line in lines))
+        read = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+                read.add(node.id)
+            elif isinstance(node, ast.Name):
+                known.add(node.id)
+            elif isinstance(node, ast.arg):
+                known.add(node.arg)
+            elif isinstance(node, ast.alias):
+                known.add((node.asname or node.name).split(".")[0])
+            elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+                known.add(node.name)
+        unknown |= read - known
+    return unknown
+
+
+@pytest.mark.parametrize("path", [path for _, path, _ in pages()], ids=lambda path: path.stem)
+def test_a_handout_is_the_page_without_its_solutions(path):
+    handouts = runpy.run_path(str(ROOT / "book" / "handouts.py"))
+    page = json.loads(path.read_text(encoding="utf-8"))
+    made = handouts["handout"](page)
+    nbformat.validate(nbformat.from_dict(made))
+    text = "\n".join("".join(c["source"]) for c in page["cells"] if c["cell_type"] == "markdown")
+    sources = ["".join(cell["source"]) for cell in made["cells"]]
+    exercises = EXERCISE.findall(text)
+    assert not any("{solution" in source or "{exercise" in source for source in sources)
+    assert [name for name, _ in exercises] == re.findall(
+        r"^### Exercise: (.+)", "\n".join(sources), re.MULTILINE
+    )
+    assert sources.count(handouts["ANSWER"]) == len(exercises)
+    assert "## Further reading" in "\n".join(sources) or "## Further reading" not in text
+    assert missing(made) <= missing(page), "the page needs something of a solution"
 
 
 if __name__ == "__main__":
