@@ -61,8 +61,9 @@ def check(mine, like, *, backward=None, names=None, seed=0, **options):
     Returns
     -------
     Report
-        Shows itself as a table with a diagnosis; ``report.ok`` says whether all is right. Wrong
-        numbers, wrong shapes and exceptions in ``mine`` are reported there, never raised.
+        Shows itself as a table with a diagnosis; ``report.ok`` says whether all that was compared
+        is right, and ``report.unchecked`` what was not. Wrong numbers, wrong shapes and exceptions
+        in ``mine`` are reported there, not raised.
 
     Raises
     ------
@@ -124,6 +125,11 @@ class Report:
         """Nothing that was compared is wrong, and the outputs were compared."""
         return not self.diagnosis and "right" in self.verdicts.values()
 
+    @property
+    def unchecked(self):
+        """List what was not compared: the gradients, where there is no backward."""
+        return [name for name, verdict in self.verdicts.items() if verdict == "not checked"]
+
     def __repr__(self):
         width = max(map(len, self.errors), default=0)
         lines = [self.title, ""]
@@ -132,8 +138,7 @@ class Report:
             lines.append(f"{name:{width}}  {number:>8}  {self.verdicts[name]}")
         lines += [""] if self.errors else []
         if self.ok:
-            skipped = "not checked" in self.verdicts.values()
-            lines.append("What was checked is right." if skipped else "All of it is right.")
+            lines.append("What was checked is right." if self.unchecked else "All of it is right.")
         for number, text in enumerate(self.diagnosis, 1):
             lines += textwrap.wrap(f"{number}. {text}", 76, subsequent_indent="   ")
         return "\n".join(lines)

@@ -183,7 +183,7 @@ def call(exam, label, function, named):
     before = {name: _numbers(value) for name, value in named.items() if name != "cache"}
     try:
         result = function(*named.values())
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         given = ", ".join(name if name in ("cache", "weights") else f"{name} {describe(value)}"
                           for name, value in named.items())  # fmt: skip
         raise Trouble(
@@ -285,6 +285,8 @@ class Class:
         return exam.read_outputs(outputs), gradients if hasattr(instance, "backward") else None
 
     def _forward(self, exam, instance):
+        if not hasattr(instance, "forward"):
+            raise Trouble(f"{self.name} has no method forward(x, state).")
         x, state = exam.hand("x", "state")
         name = f"{self.name}.forward"
         result = call(exam, name, instance.forward, {"x": x, "state": state})
@@ -350,6 +352,8 @@ def _autograd(exam, outputs, leaves):
     import torch
 
     tensors = [tensor for output in outputs for tensor in flat(output)]
+    if not all(map(torch.is_tensor, tensors)):
+        raise Trouble("The outputs are no tensors of torch, so autograd does not know them.")
     weights = [array for value in exam.hand(*exam.form.cotangents) for array in flat(value)]
     loss = sum((a * torch.tensor(w)).sum() for a, w in zip(tensors, weights, strict=True))
     if not loss.requires_grad:
@@ -357,7 +361,10 @@ def _autograd(exam, outputs, leaves):
             "The outputs carry no gradient. Were they computed under torch.no_grad(), detached, or "
             "made by torch.tensor(...)?"
         )
-    found = torch.autograd.grad(loss, leaves, allow_unused=True)
+    try:
+        found = torch.autograd.grad(loss, leaves, allow_unused=True)
+    except RuntimeError as error:  # such as a tensor that was changed in place
+        raise Trouble(f"Autograd cannot go back through this: {error}") from error
     return [
         np.zeros(leaf.shape) if gradient is None else gradient.numpy()
         for leaf, gradient in zip(leaves, found, strict=True)

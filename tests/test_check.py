@@ -752,6 +752,44 @@ def test_an_exception_in_a_class_is_told_too(method):
     assert "raised KeyError: 'W' (in broken, line" in report.diagnosis[0]
 
 
+def test_a_program_that_ends_itself_is_told_too():
+    report = check(lambda x, h, w: sys.exit("done"), like="rnn_cell")
+    assert "raised SystemExit: done" in report.diagnosis[0]
+
+
+def test_a_class_without_forward_is_told():
+    report = check(type("Mine", (), {"__init__": lambda self, weights: None}), like="rnn")
+    assert report.diagnosis == ["Mine has no method forward(x, state)."]
+
+
+def test_a_torch_module_that_autograd_cannot_follow_is_told():
+    class InPlace(nn.RNNCell):
+        def forward(self, x, h):
+            h = super().forward(x, h)
+            loud = h.exp()
+            loud.mul_(0)  # exp needs its own output to go back
+            return h + loud
+
+    class Numbers(nn.RNNCell):
+        def forward(self, x, h):
+            return super().forward(x, h).detach().numpy()
+
+    report = check(InPlace(3, 5), like="rnn_cell")
+    assert report.verdicts["h'"] == "right" and not report.ok
+    assert "modified by an inplace operation" in report.diagnosis[0]
+    assert "The outputs are no tensors" in check(Numbers(3, 5), like="rnn_cell").diagnosis[0]
+
+
+def test_what_was_not_compared_is_listed():
+    def forward(x, h, w):
+        return np.tanh(x @ w["weight_ih"].T + h @ w["weight_hh"].T)
+
+    report = check(forward, like="rnn_cell", bias=False)
+    assert report.ok
+    assert report.unchecked == ["dL/dx", "dL/dh", "dL/dweight_ih", "dL/dweight_hh"]
+    assert check(nn.RNNCell(3, 5), like="rnn_cell").unchecked == []
+
+
 def test_an_exception_inside_torch_is_told_with_the_readers_line():
     class Mine(nn.RNNCell):
         def forward(self, x, h):

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 INDEX = ROOT / "book" / "appendix" / "solutions.md"
 EXERCISE = re.compile(r"^```\{exercise-start\} (.+)\n:label: (\S+)", re.MULTILINE)
 SOLUTION = re.compile(r"^```\{solution-start\} (\S+)", re.MULTILINE)
+HANDOUTS = runpy.run_path(str(ROOT / "book" / "handouts.py"))
 HEAD = (
     "# Solutions\n\n"
     "Every exercise of the book has a solution: it is folded away below the exercise, and its code "
@@ -92,20 +93,37 @@ def missing(notebook):
 
 @pytest.mark.parametrize("path", [path for _, path, _ in pages()], ids=lambda path: path.stem)
 def test_a_handout_is_the_page_without_its_solutions(path):
-    handouts = runpy.run_path(str(ROOT / "book" / "handouts.py"))
     page = json.loads(path.read_text(encoding="utf-8"))
-    made = handouts["handout"](page)
+    if path.stem == "teaching":
+        return  # no page for students, and it names exercises of other pages
+    made = HANDOUTS["handout"](page, path.parent.name)
     nbformat.validate(nbformat.from_dict(made))
     text = "\n".join("".join(c["source"]) for c in page["cells"] if c["cell_type"] == "markdown")
     sources = ["".join(cell["source"]) for cell in made["cells"]]
     exercises = EXERCISE.findall(text)
-    assert not any("{solution" in source or "{exercise" in source for source in sources)
+    assert not re.search(r"\{(solution|exercise)|\{[a-z:]+\}`", "\n".join(sources))
     assert [name for name, _ in exercises] == re.findall(
         r"^### Exercise: (.+)", "\n".join(sources), re.MULTILINE
     )
-    assert sources.count(handouts["ANSWER"]) == len(exercises)
+    assert sum(source in HANDOUTS["ANSWERS"].values() for source in sources) == len(exercises)
     assert "## Further reading" in "\n".join(sources) or "## Further reading" not in text
     assert missing(made) <= missing(page), "the page needs something of a solution"
+    assert not any(cell.get("outputs") for cell in made["cells"])
+
+
+def test_what_the_handouts_link_to_and_read_is_beside_them(tmp_path):
+    HANDOUTS["main"](tmp_path / "handouts")
+    pages = list((tmp_path / "handouts").rglob("*.ipynb"))
+    assert len(pages) > 25 and "teaching" not in {path.stem for path in pages}
+    for path in pages:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        for cell in cells:
+            text, code = "".join(cell["source"]), cell["cell_type"] == "code"
+            for name in re.findall(r'results_file\("([^"]+)"\)', text):
+                assert (tmp_path / "handouts" / "results" / name).is_file()
+            for target in re.findall(r"\]\(([^)\s#]+)[^)]*\)", "" if code else text):
+                found = target.startswith("http") or (path.parent / target).is_file()
+                assert found, (path.name, target)
 
 
 if __name__ == "__main__":
