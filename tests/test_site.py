@@ -9,9 +9,15 @@ import threading
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlparse
 
+import numpy as np
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+
+from rnnbook import scratch
+from rnnbook.data.characters import CharVocab
+from rnnbook.generate import generate, next_probabilities
+from rnnbook.interop import read_safetensors, set_weights
 
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "_build" / "html"
@@ -41,6 +47,7 @@ def toc_pages(entry=None):
 
 
 PAGES = toc_pages()
+WRITER = "book/07-text/2-training-and-writing"
 pytestmark = pytest.mark.skipif(not SITE.is_dir(), reason="no _build/html: run `make book` first")
 every_page = pytest.mark.parametrize("name", PAGES)
 
@@ -189,6 +196,68 @@ def test_the_keyboard_reaches_content_search_and_a_table_that_scrolls(visit):
     page.wait_for_function("table => table.scrollLeft > 0", arg=table.element_handle())
     page.keyboard.press("Control+k")
     assert page.locator("input[type=search]:visible").count() == 1
+
+
+def start_writer(page):
+    """Start the network that writes, on page 7.2."""
+    page.get_by_role("button", name="Start the network").click()
+    page.wait_for_selector(".writer textarea")
+
+
+def turn(page, knob, value):
+    page.locator(f".writer [name={knob}]").evaluate(
+        "(range, value) => { range.value = value; range.dispatchEvent(new Event('input')); }", value
+    )
+
+
+def test_the_network_in_the_browser_expects_and_writes_what_ours_does(visit):
+    weights, about = read_safetensors(ROOT / "book" / "results" / "text-lstm.safetensors")
+    vocab = CharVocab(about["vocab"])
+    model = scratch.LanguageModel(len(vocab), **json.loads(about["arguments"]))
+    set_weights(model, weights)
+    page, complaints = visit(WRITER)
+    start_writer(page)
+    text, prompt = page.locator(".writer textarea"), "To be, or not t"
+    text.fill(prompt)
+    logits = model(vocab.encode("\n" + prompt)[None])[0][0, -1]
+    for temperature, nucleus in (0.7, 1), (1.2, 0.8), (1.5, 0.05):
+        turn(page, "temperature", temperature)
+        turn(page, "nucleus", nucleus)
+        p = next_probabilities(logits, temperature, top_p=nucleus)
+        best = [k for k in np.argsort(-p, kind="stable")[:6] if p[k]]
+        names = {"\n": "line break", " ": "space"}
+        expected = [names.get(vocab.tokens[k], vocab.tokens[k]) for k in best]
+        assert page.locator(".writer-bars code").all_inner_texts() == expected
+        rows = page.locator(".writer-bars li").all_inner_texts()
+        rest = f"and {np.count_nonzero(p) - 6} more" if np.count_nonzero(p) > 6 else ""
+        assert rows[-1] == rest
+        for row, k in zip(rows, best, strict=False):
+            assert float(row.split()[-2]) == pytest.approx(100 * p[k], abs=0.51)
+    page.get_by_role("button", name="Write").click()  # the nucleus is one character
+    page.wait_for_function("document.querySelector('.writer textarea').value.length > 100")
+    page.get_by_role("button", name="Stop").click()
+    written = text.input_value()[len(prompt) :]
+    ours = "".join(c for c, _ in generate(model, vocab, "\n" + prompt, len(written), greedy=True))
+    assert written == ours
+    assert not complaints
+
+
+def test_the_network_in_the_browser_says_when_its_weights_cannot_be_had(visit):
+    page, _ = visit(WRITER)
+    page.route("**/*.safetensors", lambda route: route.abort())
+    page.get_by_role("button", name="Start the network").click()
+    page.wait_for_selector(".writer p:has-text('could not be loaded')")
+    page.unroute("**/*.safetensors")
+    start_writer(page)  # the button is still there
+
+
+def test_the_network_in_the_browser_is_accessible_and_narrow(visit, axe):
+    for width, theme in (1280, "light"), (390, "dark"):
+        page, _ = visit(WRITER, width, theme)
+        start_writer(page)
+        page.evaluate(axe)
+        assert page.evaluate("axe.run('.writer').then(found => found.violations)") == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_search_finds_a_page(visit):
