@@ -8,6 +8,7 @@ import shutil
 import threading
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlparse
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -310,6 +311,12 @@ def test_pages_that_have_moved_lead_to_their_new_address():
         page = SITE / f"{old}.html"
         assert new in page.read_text(encoding="utf-8")
         assert (page.parent / new).is_file()
+
+
+def test_search_engines_are_told_every_page_and_no_other():
+    listed = ElementTree.parse(SITE / "sitemap.xml").iterfind(".//{*}loc")
+    base = CONFIG["html"]["baseurl"]
+    assert {place.text for place in listed} == {f"{base}{name}.html" for name in PAGES}
 
 
 def test_an_address_that_does_not_exist_shows_a_page_of_ours():
