@@ -2,7 +2,8 @@
 
     python book/handouts.py     into _build/handouts/, with their figures and result files
 
-In place of each solution stands an empty cell. What only the website's builder understands,
+The folder is written anew each time: copy the handouts before you edit them. In place of each
+solution stands an empty cell. What only the website's builder understands,
 citations and references, becomes plain Markdown.
 """
 
@@ -57,8 +58,12 @@ def plain(text, titles, folder):
     """Markdown that Jupyter shows without an extension; ``titles`` of exercises, by label."""
 
     def cited(match):
-        keys = (f"[{key.strip()}]({SITE}bibliography.html)" for key in match[1].split(","))
-        return "(" + ", ".join(keys) + ")"
+        keys = (f"[{key.strip()}]({SITE}bibliography.html)" for key in match[2].split(","))
+        listed = ", ".join(keys)
+        return f"({listed})" if match[1] == "p" else listed
+
+    def named(match):
+        return f"*{match[1] or titles[match[2]]}*"
 
     def online(match):
         page = posixpath.normpath(posixpath.join(folder, match[1]))
@@ -66,15 +71,16 @@ def plain(text, titles, folder):
 
     text = EXERCISE.sub(r"### Exercise: \1\n\n", text)
     text = EXERCISE_END.sub("", text)
-    text = re.sub(r"\{cite:[tp]\}`([^`]+)`", cited, text)
+    text = re.sub(r"\{cite:([tp])\}`([^`]+)`", cited, text)
     text = re.sub(r"\{eq\}`([^`]+)`", r"(\1)", text)  # as it stands behind the formula
-    text = re.sub(r"\{ref\}`([^`]+)`", lambda match: f"*{titles[match[1]]}*", text)
+    text = re.sub(r"\{ref\}`(?:([^`<]+) <)?([^`>]+)>?`", named, text)
     text = re.sub(r"\{func\}`([^`]+)`", r"`\1`", text)
     return PAGE.sub(online, text).strip("\n")
 
 
 def main(folder=FOLDER):
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        shutil.rmtree(folder)
     for kept in ("figures", "results"):
         shutil.copytree(BOOK / kept, folder / kept)
     pages = [path.relative_to(BOOK) for path in sorted(BOOK.rglob("*.ipynb"))]

@@ -39,7 +39,7 @@ PROTOCOL = [
     "rate 0.003, word dropout 0.3: 0.885; trained on, rate 0.001, dropout 0.2 and word dropout "
     "0.2: 0.885; trained on, rate 0.001, word dropout 0.3: 0.879. Before, three runs with vectors "
     "trained on and dropout 0.5 had been scored on the test part: 200 tokens, 0.900 (kept as "
-    "tuned-seed0, its other two seeds were run last); 400 tokens, 0.902; 400 tokens with decay, "
+    "tuned-seed0; its other two seeds were run last); 400 tokens, 0.902; 400 tokens with decay, "
     "0.893.",
     "student: its vectors are trained on, with rate 0.001. After the first of three epochs, seed "
     "0, with other teachers, that was ahead of frozen vectors with rate 0.003: validation loss "

@@ -55,7 +55,8 @@ def main(name, command, runs, protocol, prepare, argv=None, report=("seconds",))
     command : argparse.ArgumentParser
         From :func:`parser`.
     runs : list
-        In the order in which they are trained; each has a ``name``.
+        In the order in which they are trained; each has a ``name``, and perhaps a ``device`` that
+        is not the command line's.
     protocol : list of str
     prepare : callable
         ``prepare(args)`` returns ``train(run, checkpoint, done) -> dict``, where ``done`` holds the
@@ -88,12 +89,11 @@ def main(name, command, runs, protocol, prepare, argv=None, report=("seconds",))
     if args.device != "cpu":
         expect_float32()
     train = prepare(args)
-    described = machine(args.device)
     for number, run in enumerate(waiting, start=1):
         print(f"{run.name} ({number} of {len(waiting)})", flush=True)
         result = train(run, checkpoints[run.name], read(path))
         result["command"] = f"python experiments/{name}.py --only {run.name}"
-        result["machine"] = described
+        result["machine"] = machine(getattr(run, "device", None) or args.device)
         results = {"protocol": protocol, "runs": read(path) | {run.name: result}}
         write_atomically(path, (json.dumps(results, indent=1, allow_nan=False) + "\n").encode())
         checkpoints[run.name].unlink(missing_ok=True)

@@ -353,7 +353,7 @@ def _autograd(exam, outputs, leaves):
 
     tensors = [tensor for output in outputs for tensor in flat(output)]
     if not all(map(torch.is_tensor, tensors)):
-        raise Trouble("The outputs are no tensors of torch, so autograd does not know them.")
+        raise Trouble("The outputs are not tensors of torch, so autograd does not know them.")
     weights = [array for value in exam.hand(*exam.form.cotangents) for array in flat(value)]
     loss = sum((a * torch.tensor(w)).sum() for a, w in zip(tensors, weights, strict=True))
     if not loss.requires_grad:
@@ -363,7 +363,7 @@ def _autograd(exam, outputs, leaves):
         )
     try:
         found = torch.autograd.grad(loss, leaves, allow_unused=True)
-    except RuntimeError as error:  # such as a tensor that was changed in place
+    except (Exception, SystemExit) as error:  # such as a tensor that was changed in place
         raise Trouble(f"Autograd cannot go back through this: {error}") from error
     return [
         np.zeros(leaf.shape) if gradient is None else gradient.numpy()

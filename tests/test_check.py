@@ -774,10 +774,24 @@ def test_a_torch_module_that_autograd_cannot_follow_is_told():
         def forward(self, x, h):
             return super().forward(x, h).detach().numpy()
 
+    class Broken(torch.autograd.Function):
+        @staticmethod
+        def forward(context, h):
+            return h.clone()
+
+        @staticmethod
+        def backward(context, dh):
+            raise ValueError("not written yet")
+
+    class Custom(nn.RNNCell):
+        def forward(self, x, h):
+            return Broken.apply(super().forward(x, h))
+
+    assert "not written yet" in check(Custom(3, 5), like="rnn_cell").diagnosis[0]
     report = check(InPlace(3, 5), like="rnn_cell")
     assert report.verdicts["h'"] == "right" and not report.ok
     assert "modified by an inplace operation" in report.diagnosis[0]
-    assert "The outputs are no tensors" in check(Numbers(3, 5), like="rnn_cell").diagnosis[0]
+    assert "The outputs are not tensors" in check(Numbers(3, 5), like="rnn_cell").diagnosis[0]
 
 
 def test_what_was_not_compared_is_listed():

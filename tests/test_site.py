@@ -206,7 +206,7 @@ def start_writer(page):
 
 
 def turn(page, knob, value):
-    page.locator(f".writer [name={knob}]").evaluate(
+    page.get_by_role("slider", name=knob).evaluate(
         "(range, value) => { range.value = value; range.dispatchEvent(new Event('input')); }", value
     )
 
@@ -222,21 +222,23 @@ def test_the_network_in_the_browser_expects_and_writes_what_ours_does(visit):
     text.fill(prompt)
     logits = model(vocab.encode("\n" + prompt)[None])[0][0, -1]
     for temperature, nucleus in (0.7, 1), (1.2, 0.8), (1.5, 0.05):
-        turn(page, "temperature", temperature)
-        turn(page, "nucleus", nucleus)
+        turn(page, "Temperature", temperature)
+        turn(page, "Nucleus", nucleus)
         p = next_probabilities(logits, temperature, top_p=nucleus)
         best = [k for k in np.argsort(-p, kind="stable")[:6] if p[k]]
-        names = {"\n": "line break", " ": "space"}
+        names = {"\n": "line break", " ": "space", ",": "comma", ".": "period", ":": "colon",
+                 ";": "semicolon", "'": "apostrophe", "-": "hyphen"}  # fmt: skip
         expected = [names.get(vocab.tokens[k], vocab.tokens[k]) for k in best]
         assert page.locator(".writer-bars code").all_inner_texts() == expected
         rows = page.locator(".writer-bars li").all_inner_texts()
-        rest = f"and {np.count_nonzero(p) - 6} more" if np.count_nonzero(p) > 6 else ""
-        assert rows[-1] == rest
+        more = np.count_nonzero(p) - 6
+        assert rows[6:] == ([f"and {more} more"] if more > 0 else [])
         for row, k in zip(rows, best, strict=False):
             assert float(row.split()[-2]) == pytest.approx(100 * p[k], abs=0.51)
     page.get_by_role("button", name="Write").click()  # the nucleus is one character
-    page.wait_for_function("document.querySelector('.writer textarea').value.length > 100")
+    page.wait_for_function("document.querySelector('.writer textarea').value.length > 60")
     page.get_by_role("button", name="Stop").click()
+    assert "characters written" in page.get_by_role("status").inner_text()
     written = text.input_value()[len(prompt) :]
     ours = "".join(c for c, _ in generate(model, vocab, "\n" + prompt, len(written), greedy=True))
     assert written == ours
@@ -247,9 +249,33 @@ def test_the_network_in_the_browser_says_when_its_weights_cannot_be_had(visit):
     page, _ = visit(WRITER)
     page.route("**/*.safetensors", lambda route: route.abort())
     page.get_by_role("button", name="Start the network").click()
-    page.wait_for_selector(".writer p:has-text('could not be loaded')")
+    page.wait_for_selector(".writer [role=alert]:has-text('could not be loaded')")
     page.unroute("**/*.safetensors")
     start_writer(page)  # the button is still there
+
+
+def test_the_network_in_the_browser_names_what_it_does_not_know_and_goes_on_from_an_edit(visit):
+    page, _ = visit(WRITER)
+    start_writer(page)
+    text, bars = page.locator(".writer textarea"), page.locator(".writer-bars")
+    text.fill("To be")
+    whole = bars.inner_text()
+    text.fill("To bury 7 men")
+    assert page.get_by_role("status").inner_text() == "Not known, and passed over: 7"
+    text.fill("To")
+    text.press("End")
+    text.press_sequentially(" be")  # one step for each
+    assert bars.inner_text() == whole and page.get_by_role("status").inner_text() == ""
+
+
+def test_the_network_in_the_browser_stops_by_itself(visit):
+    page, _ = visit(WRITER)
+    page.emulate_media(reduced_motion="reduce")  # all at once
+    start_writer(page)
+    before = page.locator(".writer textarea").input_value()
+    page.get_by_role("button", name="Write").click()
+    assert page.get_by_role("status").inner_text() == "500 characters written."
+    assert len(page.locator(".writer textarea").input_value()) == len(before) + 500
 
 
 def test_the_network_in_the_browser_is_accessible_and_narrow(visit, axe):

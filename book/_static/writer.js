@@ -4,8 +4,14 @@
 //   <div class="writer" data-weights="text-lstm.safetensors"> for readers without scripts </div>
 
 const sigmoid = (a) => 1 / (1 + Math.exp(-a));
-const READ = 300; // characters before the end of the text that the network reads
+const READ = 300; // characters at the end of a new text that the network reads
 const SHOWN = 6; // characters whose probability is shown
+const LENGTH = 500; // characters that it writes before it stops by itself
+const PACE = 40; // milliseconds for each
+const NAMES = {
+  "\n": "line break", " ": "space", ",": "comma", ".": "period", ":": "colon", ";": "semicolon",
+  "'": "apostrophe", "-": "hyphen",
+};
 
 /** The arrays of a safetensors file by name, and what the file says about itself. */
 function tensors(buffer) {
@@ -34,7 +40,7 @@ class CharLSTM {
     this.c = new Float64Array(this.H);
   }
 
-  /** One step: the state after this character. Characters it does not know are passed over. */
+  /** One step: the state after this character. One that it does not know is passed over. */
   read(character) {
     const id = this.vocab.indexOf(character);
     if (id < 0) return;
@@ -88,89 +94,136 @@ function draw(distribution) {
 const PANEL = `
   <label>Text <textarea rows="9" spellcheck="false">ROMEO:\n</textarea></label>
   <div class="writer-knobs">
-    <label>Temperature <output>0.7</output>
+    <label>Temperature <span aria-hidden="true">0.7</span>
       <input type="range" name="temperature" min="0.1" max="1.5" step="0.1" value="0.7"></label>
-    <label>Nucleus, top p <output>1</output>
+    <label>Nucleus, top p <span aria-hidden="true">1</span>
       <input type="range" name="nucleus" min="0.05" max="1" step="0.05" value="1"></label>
-    <button type="button" name="write">Write</button>
+    <button type="button">Write</button>
   </div>
-  <p class="writer-title">What it draws the next character from</p>
-  <ol class="writer-bars"></ol>`;
+  <p role="status"></p>
+  <p id="writer-title">What it expects after the last character of the text</p>
+  <ol class="writer-bars" role="list" aria-labelledby="writer-title"></ol>`;
+
+function element(tag, text) {
+  return Object.assign(document.createElement(tag), { textContent: text });
+}
+
+/** A row of the list: a character, its bar, its probability. */
+function row([character, p]) {
+  const item = document.createElement("li");
+  const bar = document.createElement("span");
+  bar.style.width = `${60 * p}%`;
+  item.append(element("code", NAMES[character] ?? character), bar);
+  item.append(`${(100 * p).toFixed(p < 0.01 ? 1 : 0)} %`);
+  return item;
+}
 
 function start(box, network) {
   box.innerHTML = PANEL;
-  const [text, bars] = [box.querySelector("textarea"), box.querySelector("ol")];
-  const button = box.querySelector("button");
+  const [text, bars, button] = ["textarea", "ol", "button"].map((tag) => box.querySelector(tag));
+  const status = box.querySelector("[role=status]");
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const knob = (name) => Number(box.querySelector(`[name=${name}]`).value);
   const expected = () => network.expects(knob("temperature"), knob("nucleus"));
-  let writing = false;
+  let seen = null; // the text whose state the network has
+  let written = 0;
+  let timer = null; // while it writes
 
   function show() {
     const distribution = expected();
-    bars.replaceChildren(...distribution.slice(0, SHOWN).map(([character, p]) => {
-      const row = document.createElement("li");
-      const name = { "\n": "line break", " ": "space" }[character] ?? character;
-      row.append(Object.assign(document.createElement("code"), { textContent: name }));
-      const bar = document.createElement("span");
-      bar.style.width = `${60 * p}%`;
-      row.append(bar, `${(100 * p).toFixed(p < 0.01 ? 1 : 0)} %`);
-      return row;
-    }));
+    bars.replaceChildren(...distribution.slice(0, SHOWN).map(row));
     const more = distribution.length - SHOWN;
-    const rest = more > 0 ? `and ${more} more` : "";
-    bars.append(Object.assign(document.createElement("li"), { textContent: rest }));
+    if (more > 0) bars.append(element("li", `and ${more} more`));
   }
 
-  function readAll() {
-    network.forget();
-    for (const character of ["\n", ...[...text.value].slice(-READ)]) network.read(character);
+  /** What is added costs one step for each character. After any other change it begins again. */
+  function readText() {
+    const now = text.value;
+    let unread = [...now];
+    if (seen !== null && now.startsWith(seen)) {
+      unread = [...now.slice(seen.length)];
+    } else {
+      network.forget();
+      network.read("\n");
+      unread = unread.slice(-READ);
+    }
+    unread.forEach((character) => network.read(character));
+    seen = now;
+    const unknown = new Set([...now].filter((character) => !network.vocab.includes(character)));
+    status.textContent = unknown.size ? `Not known, and passed over: ${[...unknown].join(" ")}` : "";
     show();
+  }
+
+  function writeOne() {
+    const character = draw(expected());
+    const follows = text.scrollTop + text.clientHeight > text.scrollHeight - 50;
+    text.value += character;
+    if (follows) text.scrollTop = text.scrollHeight;
+    seen = text.value;
+    network.read(character);
+    written++;
   }
 
   function write() {
-    if (!writing) return;
-    const character = draw(expected());
-    text.value += character;
-    text.scrollTop = text.scrollHeight;
-    network.read(character);
+    writeOne();
+    if (written === LENGTH) return stop();
     show();
-    requestAnimationFrame(write);
+    timer = setTimeout(write, PACE);
   }
 
-  text.addEventListener("input", readAll);
+  function stop() {
+    clearTimeout(timer);
+    timer = null;
+    text.readOnly = false;
+    button.textContent = "Write";
+    status.textContent = `${written} characters written.`;
+    show();
+  }
+
+  button.addEventListener("click", () => {
+    if (timer !== null) return stop();
+    written = 0;
+    if (calm) {
+      while (written < LENGTH) writeOne();
+      return stop();
+    }
+    text.readOnly = true;
+    button.textContent = "Stop";
+    status.textContent = "Writing.";
+    write();
+  });
+  text.addEventListener("input", readText);
   for (const range of box.querySelectorAll("[type=range]")) {
     range.addEventListener("input", () => {
-      range.parentElement.querySelector("output").value = range.value;
+      range.parentElement.querySelector("span").textContent = range.value;
       show();
     });
   }
-  button.addEventListener("click", () => {
-    writing = !writing;
-    button.textContent = writing ? "Stop" : "Write";
-    text.readOnly = writing;
-    write();
-  });
-  readAll();
+  readText();
+  button.focus();
 }
 
 for (const box of document.querySelectorAll(".writer")) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = "Start the network (1.4 MB)";
+  const button = element("button", "Start the network (1.4 MB)");
+  const alert = element("p", "");
+  alert.setAttribute("role", "alert");
+  let loading = false;
   button.addEventListener("click", async () => {
-    button.disabled = true;
+    if (loading) return;
+    loading = true;
+    alert.textContent = "";
+    button.textContent = "Loading ...";
     try {
       const answer = await fetch(box.dataset.weights);
-      if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
+      if (!answer.ok) throw new Error(answer.statusText);
       start(box, new CharLSTM(await answer.arrayBuffer()));
-      box.querySelector("textarea").focus();
-    } catch (error) {
-      button.disabled = false;
-      const said = document.createElement("p");
-      said.textContent = `The network could not be loaded (${error.message}). Try again; from a `
-        + "copy on a disk it needs a web server, such as make serve starts.";
-      box.replaceChildren(said, button);
+    } catch {
+      const disk = location.protocol === "file:";
+      alert.textContent = "The network could not be loaded. "
+        + (disk ? "From a disk it needs a web server, such as make serve starts." : "Try again?");
+      button.textContent = "Start the network (1.4 MB)";
+      loading = false;
     }
   });
-  box.replaceChildren(button);
+  box.replaceChildren(alert, button);
 }
