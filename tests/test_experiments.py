@@ -172,7 +172,7 @@ def test_keras_start_is_orthogonal_and_leaves_padding_at_zero(experiment):
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    [("imdb", 109), ("memory", 164), ("remedies", 204), ("ett", 13), ("text", 14)],
+    [("imdb", 109), ("memory", 164), ("remedies", 204), ("ett", 32), ("text", 14)],
 )
 def test_list_names_every_run_and_trains_none(name, count, tmp_path):
     command = [sys.executable, FOLDER / f"{name}.py", "--list", *arguments(tmp_path, "*")]
@@ -381,9 +381,11 @@ def test_every_published_text_model_and_long_forecast_has_the_settings_of_its_sc
         known = {run.name: run for run in module.RUNS}
         for run_name, run in results["runs"].items():
             kind = known[run_name]
+            assert run["command"] == f"python experiments/{name}.py --only {run_name}"
+            if "members" in run:
+                continue  # of other runs, which have settings
             settings = module.KINDS[kind.kind] if name == "text" else kind.settings
             assert {key: run[key] for key in settings._asdict()} == settings._asdict()
-            assert run["command"] == f"python experiments/{name}.py --only {run_name}"
 
 
 def test_the_kept_model_of_text_is_the_run_that_it_says(script):
@@ -394,6 +396,30 @@ def test_the_kept_model_of_text_is_the_run_that_it_says(script):
     arguments_ = json.loads(about["arguments"])
     assert arguments_ == {name: run[name] for name in arguments_}
     assert len(about["vocab"]) == run["vocab_size"]
+
+
+def test_the_mean_of_the_long_forecasts_is_that_of_its_members(script, tmp_path):
+    module, sizes = script("ett"), (800, 400, 400)
+    with pytest.raises(SystemExit, match="forecasts of 96-cpu-seed0 are not in"):
+        module.main(arguments(tmp_path, "96-cpu-mean"))
+    assert module.main(arguments(tmp_path, "96-cpu-*")) == 5
+    runs = json.loads((tmp_path / "results.json").read_text())["runs"]
+    found = [
+        interop.read_safetensors(tmp_path / "cache" / f"ett-sample-{name}-forecasts.safetensors")[0]
+        for name in runs["96-cpu-mean"]["members"]
+    ]
+    parts = module.scaled_parts(module.generated(sum(sizes)), sizes, module.SAMPLE.look_back)
+    truth = module.series.WindowBatches(parts[2], module.SAMPLE.look_back, 48).y
+    squares = (module.np.mean([one["test"] for one in found], axis=0) - truth) ** 2
+    assert runs["96-cpu-mean"]["test_mse"] == pytest.approx(squares.mean(), abs=1e-5)
+    whole = len(truth) // 32 * 32
+    assert 0 < whole < len(truth)
+    given = runs["96-cpu-mean"]["test_mse_whole_batches"]
+    assert given == pytest.approx(squares[:whole].mean(), abs=1e-5)
+    assert (found[0]["test"] != found[1]["test"]).any()
+    with_line = runs["96-cpu-mean-linear"]
+    assert with_line["members"] == [*runs["96-cpu-mean"]["members"], "linear map, look-back 336"]
+    assert with_line["test_mse"] < runs["96-cpu-mean"]["test_mse"]  # two epochs are no match
 
 
 def test_every_published_result_is_a_run_of_the_script(experiment):
