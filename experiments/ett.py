@@ -16,13 +16,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import runs
-import safetensors.numpy
 from torch.nn.functional import l1_loss
 
 from rnnbook import forecasting, pytorch, scratch, training
 from rnnbook.data import series
-from rnnbook.files import write_atomically
-from rnnbook.interop import copy_weights, read_safetensors
+from rnnbook.interop import copy_weights
 from rnnbook.metrics import mae, mse
 
 
@@ -127,7 +125,8 @@ class Run(NamedTuple):
         cpu = time.process_time() - cpu
         forecasts = {"val": training.predict(model, valid), "test": training.predict(model, test)}
         if self.settings.bfloat16:
-            keep(checkpoint, self.name, forecasts)
+            kind = checkpoint.stem.removesuffix(f"-{self.name}")
+            runs.keep_predictions(checkpoint.parent, self.name, kind, forecasts)
         return {
             "model": "SegRNN",
             "twin": "pytorch",
@@ -168,7 +167,8 @@ class Mean(NamedTuple):
             for part in parts
         )
         members = [Run(self.horizon, seed, CPU).name for seed in SEEDS]
-        given = [kept(checkpoint, self.name, name) for name in members]
+        kind = checkpoint.stem.removesuffix(f"-{self.name}")
+        given = list(runs.predictions(checkpoint.parent, members, kind).values())
         forecasts = {part: np.mean([one[part] for one in given], axis=0) for part in given[0]}
         if self.linear:
             line = forecasting.Linear(min(LINEAR, settings.look_back), horizon).fit(parts[0])
@@ -224,29 +224,6 @@ def pair(part, forecast, truth):
         f"{part}_mse": round(float(mse(forecast, truth)), 6),
         f"{part}_mae": round(float(mae(forecast, truth)), 6),
     }
-
-
-def beside(checkpoint, own, name):
-    """Where the forecasts of a run are kept, seen from the checkpoint of the run ``own``."""
-    kind = checkpoint.stem.removesuffix(own)
-    return checkpoint.with_name(f"{kind}{name}-forecasts.safetensors")
-
-
-def keep(checkpoint, own, forecasts):
-    """Keep the forecasts of a run for the mean."""
-    arrays = {part: np.asarray(array, np.float32) for part, array in forecasts.items()}
-    write_atomically(beside(checkpoint, own, own), safetensors.numpy.save(arrays))
-
-
-def kept(checkpoint, own, name):
-    """Return the forecasts of a finished run."""
-    path = beside(checkpoint, own, name)
-    if not path.exists():
-        sys.exit(
-            f"The forecasts of {name} are not in {path.parent}: run it first. If the results file "
-            "has it, from another machine, remove it from there and run it again."
-        )
-    return read_safetensors(path)[0]
 
 
 def generated(rows):

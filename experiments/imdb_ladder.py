@@ -141,7 +141,7 @@ class Rung(NamedTuple):
         logits = {"valid": training.predict(model, valid), "test": training.predict(model, test)}
         if any(self.name in rung.teacher for rung in RUNGS.values()):
             logits["unsup"] = training.predict(model, texts.batches("unsup", settings))
-        keep_predictions(checkpoint.parent, self.name, texts.kind, logits)
+        runs.keep_predictions(checkpoint.parent, self.name, texts.kind, logits)
         return {
             "model": "ladder",
             "rung": self.rung,
@@ -186,7 +186,7 @@ class Ngrams(NamedTuple):
         valid = {c: m.score(parts["valid"], texts.labels("valid")) for c, m in fitted.items()}
         best = max(valid, key=valid.get)
         logits = {part: fitted[best].decision_function(rows) for part, rows in parts.items()}
-        keep_predictions(checkpoint.parent, self.name, texts.kind, logits)
+        runs.keep_predictions(checkpoint.parent, self.name, texts.kind, logits)
         return {
             "model": "n-grams",
             "features": present.shape[1],
@@ -207,7 +207,7 @@ class Ensemble(NamedTuple):
     def train(self, data, checkpoint, epochs):
         """Combine what the members predicted; nothing is trained."""
         texts = data.ladder(checkpoint.parent)
-        given = predictions(checkpoint.parent, self.members, texts.kind)
+        given = runs.predictions(checkpoint.parent, self.members, texts.kind)
         linear = given.pop("ngrams", None)
         logits = {
             part: np.mean([member[part] for member in given.values()], axis=0)
@@ -302,7 +302,7 @@ class Texts:
 
     def taught(self, names):
         """What the teachers say of the unlabelled reviews: the mean of their probabilities."""
-        given = predictions(self.cache, names, self.kind).values()
+        given = runs.predictions(self.cache, names, self.kind).values()
         return np.mean([expit(found["unsup"]) for found in given], axis=0).astype(np.float32)
 
     @cached_property
@@ -396,21 +396,3 @@ def scores(texts, logits):
         "test_accuracy": round(accuracy(logits["test"], texts.labels("test")), 6),
         "test_policy": TEST_POLICY,
     }
-
-
-def keep_predictions(cache, name, kind, logits):
-    """Keep the logits of a run for the runs that build on it."""
-    arrays = {part: np.asarray(values, np.float32) for part, values in logits.items()}
-    write_atomically(cache / f"{kind}-{name}-logits.safetensors", safetensors.numpy.save(arrays))
-
-
-def predictions(cache, names, kind):
-    """Return ``{name: {part: logits}}`` of finished runs."""
-    paths = {name: cache / f"{kind}-{name}-logits.safetensors" for name in names}
-    missing = [name for name, path in paths.items() if not path.exists()]
-    if missing:
-        sys.exit(
-            f"The predictions of {', '.join(missing)} are not in {cache}: run these first. Where "
-            f"they stand in the results file, from another machine, take them out of it before."
-        )
-    return {name: read_safetensors(path)[0] for name, path in paths.items()}

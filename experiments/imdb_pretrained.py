@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import runs
-from imdb_ladder import READERS, WIDES, keep_predictions, scores, shorten
+from imdb_ladder import READERS, WIDES, scores, shorten
 
 from rnnbook import training
 from rnnbook.data.streams import StreamBatches
@@ -174,7 +174,7 @@ class Pretrained(NamedTuple):
         )  # fmt: skip
         cpu = time.process_time() - cpu
         logits = {part: in_order(model, batches[part]) for part in parts[1:]}
-        keep_predictions(checkpoint.parent, self.name, texts.kind, logits)
+        runs.keep_predictions(checkpoint.parent, self.name, texts.kind, logits)
         return {
             "model": "pretrained",
             "direction": self.direction,

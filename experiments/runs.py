@@ -15,10 +15,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+import safetensors.numpy
 
 from rnnbook import scratch, training
 from rnnbook.data.tasks import Fresh
 from rnnbook.files import write_atomically
+from rnnbook.interop import read_safetensors
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / "_build" / "experiments"
@@ -104,6 +106,28 @@ def main(name, command, runs, protocol, prepare, argv=None, report=("seconds",))
 def read(path):
     """Return the finished runs of a results file, by name."""
     return json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else {}
+
+
+def keep_predictions(cache, name, kind, arrays):
+    """Keep what a run predicts, by part of the data, for the runs that build on it.
+
+    ``kind`` begins the names of the files, so that a sample's are not taken for real ones.
+    """
+    arrays = {part: np.asarray(values, np.float32) for part, values in arrays.items()}
+    path = cache / f"{kind}-{name}-predictions.safetensors"
+    write_atomically(path, safetensors.numpy.save(arrays))
+
+
+def predictions(cache, names, kind):
+    """Return ``{name: {part: array}}`` of finished runs."""
+    paths = {name: cache / f"{kind}-{name}-predictions.safetensors" for name in names}
+    missing = [name for name, path in paths.items() if not path.exists()]
+    if missing:
+        sys.exit(
+            f"The predictions of {', '.join(missing)} are not in {cache}: run these first. If the "
+            "results file has them, from another machine, remove them from it and run them again."
+        )
+    return {name: read_safetensors(path)[0] for name, path in paths.items()}
 
 
 def machine(device="cpu"):

@@ -318,7 +318,7 @@ def test_students_learn_the_labels_and_what_their_teachers_say(ladder, texts):
     count = len(texts.unsup)
     logits = {"a": [2.0] * count, "b": [0.0] * count}
     for name, values in logits.items():
-        ladder.keep_predictions(texts.cache, name, texts.kind, {"unsup": values})
+        ladder.runs.keep_predictions(texts.cache, name, texts.kind, {"unsup": values})
     settings = ladder.RUNGS["student"]._replace(teacher=("a", "b"))
     batches, own = texts.batches("train", settings), texts.labels("train")
     assert (batches.labels[: len(own)] == own).all()
@@ -400,14 +400,12 @@ def test_the_kept_model_of_text_is_the_run_that_it_says(script):
 
 def test_the_mean_of_the_long_forecasts_is_that_of_its_members(script, tmp_path):
     module, sizes = script("ett"), (800, 400, 400)
-    with pytest.raises(SystemExit, match="forecasts of 96-cpu-seed0 are not in"):
+    with pytest.raises(SystemExit, match="predictions of 96-cpu-seed0, 96-cpu-seed1"):
         module.main(arguments(tmp_path, "96-cpu-mean"))
     assert module.main(arguments(tmp_path, "96-cpu-*")) == 5
     runs = json.loads((tmp_path / "results.json").read_text())["runs"]
-    found = [
-        interop.read_safetensors(tmp_path / "cache" / f"ett-sample-{name}-forecasts.safetensors")[0]
-        for name in runs["96-cpu-mean"]["members"]
-    ]
+    members = runs["96-cpu-mean"]["members"]
+    found = list(module.runs.predictions(tmp_path / "cache", members, "ett-sample").values())
     parts = module.scaled_parts(module.generated(sum(sizes)), sizes, module.SAMPLE.look_back)
     truth = module.series.WindowBatches(parts[2], module.SAMPLE.look_back, 48).y
     squares = (module.np.mean([one["test"] for one in found], axis=0) - truth) ** 2
@@ -418,7 +416,7 @@ def test_the_mean_of_the_long_forecasts_is_that_of_its_members(script, tmp_path)
     assert given == pytest.approx(squares[:whole].mean(), abs=1e-5)
     assert (found[0]["test"] != found[1]["test"]).any()
     with_line = runs["96-cpu-mean-linear"]
-    assert with_line["members"] == [*runs["96-cpu-mean"]["members"], "linear map, look-back 336"]
+    assert with_line["members"] == [*members, "linear map, look-back 336"]
     assert with_line["test_mse"] < runs["96-cpu-mean"]["test_mse"]  # two epochs are no match
 
 
