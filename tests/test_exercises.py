@@ -91,6 +91,18 @@ def missing(notebook):
     return unknown
 
 
+def code_of(page):
+    """The code in solutions, and all other code."""
+    found, solving = {True: set(), False: set()}, False
+    for cell in page["cells"]:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            found[solving].add(text)
+        elif "{solution-" in text:
+            solving = text.rindex("{solution-") == text.rfind("{solution-start")
+    return found[True], found[False]
+
+
 STUDENTS = [path for _, path, _ in pages() if path.stem != "teaching"]
 
 
@@ -108,6 +120,8 @@ def test_a_handout_is_the_page_without_its_solutions(path):
     )
     assert sum(source in HANDOUTS["ANSWERS"].values() for source in sources) == len(exercises)
     assert "## Further reading" in "\n".join(sources) or "## Further reading" not in text
+    in_solutions, others = code_of(page)
+    assert set(sources) & in_solutions == set() and others <= set(sources)
     assert missing(made) <= missing(page), "the page needs something of a solution"
     assert not any(cell.get("outputs") for cell in made["cells"])
 
