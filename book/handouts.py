@@ -3,8 +3,8 @@
     python book/handouts.py     into _build/handouts/, with their figures and result files
 
 The folder is written anew each time: copy the handouts before you edit them. In place of each
-solution stands an empty cell. What only the website's builder understands,
-citations and references, becomes plain Markdown.
+solution stands an empty cell. What only the website's builder understands, citations and
+references, becomes plain Markdown.
 """
 
 import json

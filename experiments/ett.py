@@ -84,8 +84,9 @@ PROTOCOL = [
     "mean: the forecasts of the three seeds on the CPU, averaged. Nothing is trained or chosen. "
     f"mean-linear: that mean and the linear map that reads {LINEAR} hours "
     "(rnnbook.forecasting.Linear), averaged with equal weights.",
-    "The runs on the CPU but the first, test_mse_whole_batches and the means were added after the "
-    "others had been scored.",
+    "The runs on the CPU, test_mse_whole_batches and the means were added after those on the GPU "
+    "had been scored. 96-cpu-seed0 had been run before, on two threads and with patience "
+    f"{FULL.patience}: 0.353, too.",
     "Seconds: wall-clock time of training and validation; cpu_seconds: processor time, null where "
     "a run was interrupted.",
 ]
@@ -254,7 +255,7 @@ def main(argv=None):
         def train(run, checkpoint, done):
             horizon = run.horizon // 2 if args.sample else run.horizon
             settings = SAMPLE if args.sample else run.settings
-            device = run.device or args.device
+            device = runs.device_of(run, args)
             return run.train(parts, settings, horizon, checkpoint, device) | {"data": source}
 
         return train

@@ -95,7 +95,7 @@ def main(name, command, runs, protocol, prepare, argv=None, report=("seconds",))
         print(f"{run.name} ({number} of {len(waiting)})", flush=True)
         result = train(run, checkpoints[run.name], read(path))
         result["command"] = f"python experiments/{name}.py --only {run.name}"
-        result["machine"] = machine(getattr(run, "device", None) or args.device)
+        result["machine"] = machine(device_of(run, args))
         results = {"protocol": protocol, "runs": read(path) | {run.name: result}}
         write_atomically(path, (json.dumps(results, indent=1, allow_nan=False) + "\n").encode())
         checkpoints[run.name].unlink(missing_ok=True)
@@ -128,6 +128,11 @@ def predictions(cache, names, kind):
             "results file has them, from another machine, remove them from it and run them again."
         )
     return {name: read_safetensors(path)[0] for name, path in paths.items()}
+
+
+def device_of(run, args):
+    """Where a run trains: on the device that it names, if it names one, or the command line's."""
+    return getattr(run, "device", None) or args.device
 
 
 def machine(device="cpu"):
