@@ -35,19 +35,23 @@ SIZES = [  # T, N, D, H
     (400, 16, 32, 64),
 ]
 BASE = (100, 32, 64, 128)
+PRODUCT = (64, 128)  # N, H
 GROWTH = {"T": (50, 100, 200, 400, 800), "N": (1, 8, 32, 128), "H": (32, 64, 128, 256, 512)}
 RAGGED = (200, 32, 64, 64)
 QUICK_SIZES, QUICK_BASE, QUICK_GROWTH = [(5, 2, 3, 4)], (5, 2, 3, 4), {"T": (5, 10)}
 
 PROTOCOL = [
     "Sizes are (T, N, D, H). Forward: the layer called on x, without a cache or without gradients. "
-    "Training: forward, gradients set to zero, backward from every output to the parameters and x.",
+    "Training: forward, gradients set to zero, backward from every output to the parameters and x; "
+    "the gradient of the outputs is a given array, (T, N, H) in memory as on paper.",
     "Both sides in float32, with the same number of threads, each in a process of its own, in "
     "turn. A process repeats each mode for at least the seconds given and keeps its best time.",
     "A ratio is scratch / torch of two processes that ran one after the other; of the rounds, the "
     "median is given, with the lowest and the highest. Times are medians over the rounds.",
     "Floating-point operations: 2 T N G H (D + H) forward, three times that in training, G the "
     "number of gates. Their share is of the best float32 matrix product of NumPy in any round.",
+    "Products: what the four gates of an LSTM ask of the state in one step of N = 64, H = 128, "
+    "in three layouts; microseconds, the best of any round.",
     "Peak memory: how far the first calls raise the highest resident size of a process that has "
     "everything imported and its inputs made.",
 ]
@@ -97,9 +101,11 @@ def load_before(arguments):
 def run(arguments):
     sizes = QUICK_SIZES if arguments.quick else SIZES
     load = load_before(arguments)
-    measured, peak = {}, 0.0
+    measured, peak, products = {}, 0.0, []
     for number in range(arguments.rounds):
-        peak = max(peak, in_process("peak", "RNN", sizes[0], arguments)["gflops"])
+        limits = in_process("limits", "RNN", sizes[0], arguments)
+        peak = max(peak, limits["gflops"])
+        products.append(limits["products_us"])
         for layer in GATES:
             for size in sizes:
                 for who in ("scratch", "torch"):
@@ -119,6 +125,7 @@ def run(arguments):
         "rounds": arguments.rounds,
         "seconds": arguments.seconds,
         "peak_gflops": digits(peak),
+        "products_us": {name: digits(min(p[name] for p in products)) for name in products[0]},
         "rows": rows,
         "geomean": {mode: geomeans(rows, mode) for mode in ("forward", "training")},
         "growth": list(growth(arguments)),
@@ -154,8 +161,8 @@ def in_process(who, layer, size, arguments):
 
 def measure(who, layer, size, seconds, threads):
     """Best time and peak memory of each mode, in the process that this runs in."""
-    if who == "peak":
-        return {"gflops": peak_gflops(seconds)}
+    if who == "limits":
+        return {"gflops": peak_gflops(seconds), "products_us": products_us(seconds)}
     modes = MODES[who](layer, size, threads)
     before, result = peak_memory(), {}
     for name, call in modes.items():
@@ -170,12 +177,12 @@ def measure(who, layer, size, seconds, threads):
 def scratch_modes(layer, size, threads):
     from rnnbook import scratch
 
-    module, x = getattr(scratch, layer)(*size[2:], rng=0), inputs(size)
+    module, x, dy = getattr(scratch, layer)(*size[2:], rng=0), inputs(size), gradient(size)
 
     def training():
-        y, _, cache = module.forward(x)
+        _, _, cache = module.forward(x)
         module.zero_grad()
-        module.backward(y, None, cache)
+        module.backward(dy, None, cache)
 
     return {"forward": lambda: module(x), "training": training}
 
@@ -185,7 +192,7 @@ def torch_modes(layer, size, threads):
 
     torch.set_num_threads(threads)
     module = getattr(torch.nn, layer)(*size[2:])
-    x = torch.tensor(inputs(size), requires_grad=True)
+    x, dy = torch.tensor(inputs(size), requires_grad=True), torch.tensor(gradient(size))
 
     def forward():
         with torch.no_grad():
@@ -194,7 +201,7 @@ def torch_modes(layer, size, threads):
     def training():
         y, _ = module(x)
         module.zero_grad()
-        y.backward(y.detach())
+        y.backward(dy)
 
     return {"forward": forward, "training": training}
 
@@ -203,11 +210,12 @@ def ragged_scratch_modes(layer, size, threads):
     from rnnbook import scratch
 
     module, x, lengths = getattr(scratch, layer)(*size[2:], rng=0), inputs(size), lengths_of(size)
+    dy = gradient(size)
 
     def training():
-        y, _, cache = module.forward(x, None, lengths)
+        _, _, cache = module.forward(x, None, lengths)
         module.zero_grad()
-        module.backward(y, None, cache)
+        module.backward(dy, None, cache)
 
     return {"training": training}
 
@@ -220,7 +228,8 @@ def ragged_torch_modes(layer, size, threads, way):
 
     torch.set_num_threads(threads)
     module = getattr(pytorch if way == "twin" else torch.nn, layer)(*size[2:])
-    x, lengths = torch.tensor(inputs(size), requires_grad=True), torch.tensor(lengths_of(size))
+    x, dy = torch.tensor(inputs(size), requires_grad=True), torch.tensor(gradient(size))
+    lengths = torch.tensor(lengths_of(size))
 
     def training():
         if way == "twin":
@@ -231,7 +240,7 @@ def ragged_torch_modes(layer, size, threads, way):
         else:
             y, _ = module(x)
         module.zero_grad()
-        y.backward(y.detach())
+        y.backward(dy)
 
     return {"training": training}
 
@@ -255,6 +264,10 @@ def inputs(size):
     return np.random.default_rng(0).standard_normal(size[:3]).astype(np.float32)
 
 
+def gradient(size):
+    return np.random.default_rng(1).standard_normal((*size[:2], size[3])).astype(np.float32)
+
+
 def best(call, seconds):
     """Seconds of the fastest of many calls."""
     times, end = [], time.perf_counter() + seconds
@@ -269,6 +282,25 @@ def peak_gflops(seconds, size=2048):
     a = np.random.default_rng(0).standard_normal((size, size)).astype(np.float32)
     out = np.empty_like(a)
     return 2 * size**3 / best(lambda: np.matmul(a, a, out=out), seconds) / 1e9
+
+
+def products_us(seconds):
+    """Microseconds of one step's product of an LSTM, by layout."""
+    (batch, size), rng = PRODUCT, np.random.default_rng(0)
+
+    def operand(*shape):
+        return rng.standard_normal(shape).astype(np.float32)
+
+    layouts = {
+        "by gate": (operand(batch, size), operand(4, size, size)),
+        "rows": (operand(batch, size), operand(size, 4 * size)),
+        "columns": (operand(4 * size, size), operand(size, batch)),
+    }
+    times = {}
+    for name, (left, right) in layouts.items():
+        out = left @ right
+        times[name] = 1e6 * best(partial(np.matmul, left, right, out=out), seconds)
+    return times
 
 
 def peak_memory():

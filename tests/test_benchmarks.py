@@ -26,6 +26,7 @@ def check_results(results):
     for mode in ("forward", "training"):
         assert set(results["geomean"][mode]) == {"RNN", "GRU", "LSTM", "all"}
     assert {point["layer"] for point in results["growth"]} == {"RNN", "GRU", "LSTM"}
+    assert set(results["products_us"]) == {"by gate", "rows", "columns"}
     assert results["machine"]["processor"] and results["threads"] >= 1
 
 

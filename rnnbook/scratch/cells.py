@@ -13,7 +13,7 @@ from .module import Module
 
 
 class Cell(Module):
-    """What the cells of torch share: four parameters, and the products with them. Abstract.
+    """What the cells of torch share: four parameters. Abstract.
 
     A subclass names ``gates``, the number G of blocks of H rows that its weights have.
     """
@@ -29,21 +29,6 @@ class Cell(Module):
         self.weight_hh = self.uniform(bound, rows, hidden_size)
         self.bias_ih = self.uniform(bound, rows) if bias else None
         self.bias_hh = self.uniform(bound, rows) if bias else None
-
-    def project_backward(self, da_x, x):
-        """Add to the gradients of weight_ih and bias_ih; return dL/dx."""
-        rows = da_x.reshape(-1, self.gates * self.hidden_size)
-        self.weight_ih.grad += rows.T @ x.reshape(-1, self.input_size)
-        if self.bias_ih is not None:
-            self.bias_ih.grad += column_sums(rows)
-        return (rows @ self.weight_ih.data).reshape(x.shape)
-
-    def recur_backward(self, da_h, h):
-        """Add to the gradients of weight_hh and bias_hh, for one step or for many at once."""
-        rows = da_h.reshape(-1, self.gates * self.hidden_size)
-        self.weight_hh.grad += rows.T @ h.reshape(-1, self.hidden_size)
-        if self.bias_hh is not None:
-            self.bias_hh.grad += column_sums(rows)
 
 
 class RNNCell(Cell):
@@ -97,6 +82,21 @@ class RNNCell(Cell):
             a_x += self.bias_ih.data + self.bias_hh.data
         return a_x.reshape(*x.shape[:-1], self.hidden_size)  # (..., H)
 
+    def project_backward(self, da, x):
+        """Add to the gradients of weight_ih and bias_ih; return dL/dx. For one step, or many."""
+        rows = da.reshape(-1, self.hidden_size)
+        self.weight_ih.grad += rows.T @ x.reshape(-1, self.input_size)
+        if self.bias_ih is not None:
+            self.bias_ih.grad += column_sums(rows)
+        return (rows @ self.weight_ih.data).reshape(x.shape)
+
+    def recur_backward(self, da, h):
+        """Add to the gradients of weight_hh and bias_hh, for one step or for many at once."""
+        rows = da.reshape(-1, self.hidden_size)
+        self.weight_hh.grad += rows.T @ h.reshape(-1, self.hidden_size)
+        if self.bias_hh is not None:
+            self.bias_hh.grad += column_sums(rows)
+
     @staticmethod
     def step(a_x, h, h_new, weight, f):
         """h' = f(a_x + W_hh h), where a_x is the projected input and weight is W_hh^T."""
@@ -130,32 +130,40 @@ class RNNCell(Cell):
 class GatedCell(Cell):
     """What LSTM and GRU share: gates, each a block of H rows in the weights. Abstract.
 
-    While it computes, every gate of a step lies in one piece, ``(G, N, H)``, in the ``order`` that
-    a subclass names, its ``sigmoids`` first. As sigmoid(a) = tanh(a/2) / 2 + 1/2, one call of tanh
-    serves all gates; that a/2 costs nothing, for the weights of the sigmoids are halved before.
+    Their products are large, and run faster with a sequence as a column than with a sequence as a
+    row. So while a gated cell computes, a state is ``(H, N)``, and what a step reads is one array
+    ``hx (H+1+D, N)``: h, a row of ones and x under each other. In an LSTM, one product with
+    [W_hh b W_ih] then makes all preactivations; in a GRU it takes two, as r stands between them.
+
+    The gates of a step lie in one array, too, ``(G, H, N)``, in the ``order`` that a subclass
+    names, its ``sigmoids`` first. As sigmoid(a) = tanh(a/2) / 2 + 1/2, one call of tanh serves all
+    gates; that a/2 costs nothing, for the weights of the sigmoids are halved before.
     """
 
     def __init__(self, input_size, hidden_size, bias=True, *, dtype=np.float32, rng=None):
         super().__init__(input_size, hidden_size, bias, dtype=dtype, rng=rng)
         self.half = np.array(0.5, self.dtype)  # NumPy is faster with it than with a Python number
 
-    def by_gate(self, *weights):
-        """Arrays ``(G*H, ...)`` side by side as ``(G, ..., H)``: in order, sigmoids halved."""
-        rows = np.concatenate([weight.reshape(len(weight), -1) for weight in weights], axis=1)
-        blocks = rows.reshape(self.gates, self.hidden_size, -1)[self.order]
-        blocks[: self.sigmoids] *= 0.5
-        return blocks.swapaxes(1, 2)
+    def weight(self):
+        """[W_hh b W_ih] ``(G*H, H+1+D)``, with b = b_ih + b_hh, for hx.
 
-    def project(self, x, weight_ih):
-        """W_ih x + bias by gate: what the input adds, for one step or for many at once.
-
-        The bias is the last row of ``weight_ih (G, D+1, H)``, and reads a column of ones.
+        The gates stand in ``order``, and the rows of the sigmoids are halved.
         """
-        rows = x.reshape(-1, self.input_size)
+        b = np.zeros(len(self.weight_hh.data), self.dtype)
         if self.bias_ih is not None:
-            rows = np.concatenate([rows, np.ones((len(rows), 1), self.dtype)], axis=1)
-        a_x = np.matmul(rows, weight_ih)
-        return a_x.reshape(self.gates, *x.shape[:-1], self.hidden_size)  # (G, ..., H)
+            b = self.bias_ih.data + self.bias_hh.data
+        rows = np.concatenate([self.weight_hh.data, b[:, None], self.weight_ih.data], axis=1)
+        blocks = rows.reshape(self.gates, self.hidden_size, -1)[self.order]
+        blocks[: self.sigmoids] *= self.half
+        return blocks.reshape(rows.shape)
+
+    def add_gradients(self, dweight_hh, dweight_ih):
+        """Add to every parameter's gradient, given those of [W_hh b_hh] and [b_ih W_ih]."""
+        self.weight_hh.grad += dweight_hh[:, :-1]
+        self.weight_ih.grad += dweight_ih[:, 1:]
+        if self.bias_ih is not None:
+            self.bias_hh.grad += dweight_hh[:, -1]
+            self.bias_ih.grad += dweight_ih[:, 0]
 
 
 class LSTMCell(GatedCell):
@@ -197,19 +205,11 @@ class LSTMCell(GatedCell):
 
     gates, sigmoids, order = 4, 3, [3, 0, 1, 2]  # o i f g
 
-    def weights(self):
-        """W_ih, with the sum of the biases, ``(4, D+1, H)`` and W_hh ``(4, H, H)``, by gate."""
-        weight_hh = np.ascontiguousarray(self.by_gate(self.weight_hh.data))
-        if self.bias_ih is None:
-            return self.by_gate(self.weight_ih.data), weight_hh
-        return self.by_gate(self.weight_ih.data, self.bias_ih.data + self.bias_hh.data), weight_hh
-
     @staticmethod
-    def step(a_x, h, c, h_new, c_new, gates, tanh_c, weight, half):
-        """One step from the projected input: fill in h', c', gates ``(4, N, H)`` and tanh c'."""
-        np.matmul(h, weight, out=gates)
-        gates += a_x
-        np.tanh(gates, out=gates)
+    def step(hx, c, h_new, c_new, a, gates, tanh_c, weight, half):
+        """Fill in h', c', tanh c', each ``(H, N)``, and gates ``(4, H, N)``, a view of a."""
+        np.matmul(weight, hx, out=a)  # (4H, N)
+        np.tanh(a, out=a)
         sigmoids = gates[:3]
         sigmoids *= half
         sigmoids += half
@@ -220,55 +220,70 @@ class LSTMCell(GatedCell):
         np.multiply(o, tanh_c, out=h_new)
 
     @staticmethod
-    def slopes(gates, c, tanh_c, h_new):
-        """What dL/dc' and dL/dh' are multiplied with on their way to the preactivations.
+    def slopes(gates, c, tanh_c, h_new, out):
+        """Fill in what the gradients are multiplied with on their way back, ``(..., 6, H, N)``.
 
-        From gates ``(..., 4, N, H)``, of one step or of many at once. The slopes to a_o from h' and
-        to a_i, a_f, a_g from c', ``(..., 4, N, H)``; and the slope of h' with respect to c',
-        ``(..., N, H)``.
+        From gates ``(..., 4, H, N)``, of one step or of many at once. Two factors for dL/dh' lead
+        to c' and to a_o; then four for dL/dc' lead to a_i, a_f, a_g and c.
         """
         o, i, f, g = np.moveaxis(gates, -3, 0)
-        slopes = np.empty_like(gates)
-        to_o, to_i, to_f, to_g = np.moveaxis(slopes, -3, 0)
+        to_c_new, to_o, to_i, to_f, to_g, to_c = np.moveaxis(out, -3, 0)
         ig = i * g
         for product, gate, slope in (h_new, o, to_o), (ig, i, to_i), (f * c, f, to_f):
             np.multiply(product, gate, out=slope)  # s (1 - s) v = s v - s v s
             np.subtract(product, slope, out=slope)
         np.subtract(i, np.multiply(ig, g, out=ig), out=to_g)  # i (1 - g^2)
-        slope_c = h_new * tanh_c
-        return slopes, np.subtract(o, slope_c, out=slope_c)  # o (1 - tanh^2 c')
+        np.subtract(o, np.multiply(h_new, tanh_c, out=ig), out=to_c_new)  # o (1 - tanh^2 c')
+        to_c[...] = f
 
     @staticmethod
-    def step_backward(dh, dc, f, slopes, slope_c, da, da_by_gate, weight_hh):
-        """Write dL/da into da ``(N, 4H)``; turn dL/dh' and dL/dc' into dL/dh and dL/dc."""
-        dc += dh * slope_c
-        np.multiply(slopes[1:], dc, out=da_by_gate[:3])  # i f g
-        np.multiply(slopes[0], dh, out=da_by_gate[3])  # o
-        np.matmul(da, weight_hh, out=dh)
-        dc *= f
+    def parts(slopes):
+        """List the views of slopes ``(..., 6, H, N)`` that :meth:`step_backward` reads."""
+        to_c_new, to_o, *_, to_c = np.moveaxis(slopes, -3, 0)
+        return to_c_new, to_o, slopes[..., 2:5, :, :], to_c
+
+    @staticmethod
+    def step_backward(dh, dc, to_c_new, to_o, to_ifg, to_c, da, da_by_gate, weight_hh):
+        """Write dL/da into da ``(4H, N)``; turn dL/dh' and dL/dc' into dL/dh and dL/dc."""
+        dc += dh * to_c_new
+        np.multiply(to_ifg, dc, out=da_by_gate[:3])
+        np.multiply(to_o, dh, out=da_by_gate[3])
+        np.matmul(weight_hh.T, da, out=dh)
+        dc *= to_c
+
+    def weight_backward(self, da, hx):
+        """Add to every parameter's gradient, for many steps at once; return dL/dx.
+
+        From da ``(steps, 4H, N)`` and hx ``(steps, H+1+D, N)`` to dx ``(steps, N, D)``.
+        """
+        (steps, _, batch), size = hx.shape, self.hidden_size
+        da = by_feature(da)
+        dweight = da @ by_feature(hx).T  # (4H, H+1+D)
+        self.add_gradients(dweight[:, : size + 1], dweight[:, size:])
+        return (da.T @ self.weight_ih.data).reshape(steps, batch, self.input_size)
 
     def forward(self, x, state=None):
         """Map ``x (N, D)`` and ``(h, c)``, each (N, H), zeros if None, to ``((h', c'), cache)``."""
         h, c = (None, None) if state is None else state
         h = initial_state("h", x, h, self.input_size, self.hidden_size, self.dtype)
         c = initial_state("c", x, c, self.input_size, self.hidden_size, self.dtype)
-        weight_ih, weight_hh = self.weights()
-        h_new, c_new, tanh_c = (np.empty_like(h) for _ in range(3))
-        gates = np.empty((4, *h.shape), self.dtype)
-        a_x = self.project(x, weight_ih)
-        self.step(a_x, h, c, h_new, c_new, gates, tanh_c, weight_hh, self.half)
-        return (h_new, c_new), (x, h, c, gates, tanh_c, h_new)
+        hx, c = stack(h, x), transposed(c)
+        h_new, c_new, tanh_c = (np.empty_like(c) for _ in range(3))
+        a, slopes = np.empty((4 * len(c), len(x)), c.dtype), np.empty((6, *c.shape), c.dtype)
+        gates = a.reshape(4, *c.shape)
+        self.step(hx, c, h_new, c_new, a, gates, tanh_c, self.weight(), self.half)
+        self.slopes(gates, c, tanh_c, h_new, slopes)
+        return (transposed(h_new), transposed(c_new)), (hx, slopes)
 
     def backward(self, dstate, cache):
         """Map ``(dh', dc')`` to ``(dx (N, D), (dh, dc))``; add to every parameter's gradient."""
-        x, h, c, gates, tanh_c, h_new = cache
-        dh, dc = (part.copy() for part in dstate)
-        slopes, slope_c = self.slopes(gates, c, tanh_c, h_new)
-        da = np.empty((len(x), 4 * self.hidden_size), self.dtype)
-        weight_hh = self.weight_hh.data
-        self.step_backward(dh, dc, gates[2], slopes, slope_c, da, split(da, 4), weight_hh)
-        self.recur_backward(da, h)
-        return self.project_backward(da, x), (dh, dc)
+        hx, slopes = cache
+        dh, dc = (transposed(part) for part in dstate)
+        da = np.empty((4 * len(dh), dh.shape[1]), dh.dtype)
+        by_gate = da.reshape(4, *dh.shape)
+        self.step_backward(dh, dc, *self.parts(slopes), da, by_gate, self.weight_hh.data)
+        (dx,) = self.weight_backward(da[None], hx[None])
+        return dx, (transposed(dh), transposed(dc))
 
 
 class GRUCell(GatedCell):
@@ -310,7 +325,7 @@ class GRUCell(GatedCell):
     >>> cell = GRUCell(3, 5, rng=0)
     >>> cell.bias_ih.data[5:10] = 100  # the rows of z
     >>> h = np.full((2, 5), 0.5, np.float32)
-    >>> np.array_equal(cell(np.ones((2, 3), np.float32), h), h)
+    >>> np.allclose(cell(np.ones((2, 3), np.float32), h), h)
     True
     """
 
@@ -329,145 +344,157 @@ class GRUCell(GatedCell):
         super().__init__(input_size, hidden_size, bias, dtype=dtype, rng=rng)
         self.reset_after = reset_after
 
-    def weights(self):
-        """W_ih, with biases, ``(3, D+1, H)`` and W_hh ``(3, H, H)`` by gate; and b_hn.
-
-        Where the reset comes after, b_hn ``(H,)`` stands with W_hn h inside the product with r;
-        where it comes before, b_hn is None and with the other biases.
-        """
-        weight_hh = np.ascontiguousarray(self.by_gate(self.weight_hh.data))
-        if self.bias_ih is None:
-            return self.by_gate(self.weight_ih.data), weight_hh, None
-        bias, bias_hn = self.bias_ih.data + self.bias_hh.data, None
+    def form(self):
+        """List step, slopes and step_backward, with the reset after the product or before it."""
         if self.reset_after:
-            n = slice(2 * self.hidden_size, None)
-            bias[n], bias_hn = self.bias_ih.data[n], self.bias_hh.data[n]
-        return self.by_gate(self.weight_ih.data, bias), weight_hh, bias_hn
+            return self.step, self.slopes, self.step_backward
+        return self.step_reset_before, self.slopes_reset_before, self.step_reset_before_backward
+
+    def weights(self):
+        """[W_hh b_hh] ``(3H, H+1)`` and [b_ih W_ih] ``(3H, 1+D)``: r stands between the two.
+
+        With the reset before the product b_hn is not reset, and so stands with b_in.
+        """
+        weight, size = self.weight(), self.hidden_size  # with b_ih + b_hh in between
+        weight_h, weight_x = weight[:, : size + 1].copy(), weight[:, size:].copy()
+        weight_x[: 2 * size, 0] = 0  # r and z have both biases on the one side
+        weight_h[2 * size :, size] = 0  # and n on the other, or one on each
+        if self.reset_after and self.bias_ih is not None:
+            weight_h[2 * size :, size] = self.bias_hh.data[2 * size :]
+            weight_x[2 * size :, 0] = self.bias_ih.data[2 * size :]
+        return weight_h, weight_x
 
     @staticmethod
-    def step(a_x, h, h_new, gates, a_hn, weight, half, bias_hn):
-        """One step, the reset after the product: fill in h', gates ``(3, N, H)``, W_hn h + b_hn."""
-        np.matmul(h, weight, out=gates)
-        np.add(gates[2], 0 if bias_hn is None else bias_hn, out=a_hn)
-        sigmoids = gates[:2]
-        sigmoids += a_x[:2]
+    def step(h1, h_new, a, gates, a_x, n, weight, half):
+        """One step, the reset after the product; what the input adds is in a_x, and in n for n.
+
+        Fill in h', n, each ``(H, N)``, and gates ``(3, H, N)``, a view of a: r, z, W_hn h + b_hn.
+        """
+        np.matmul(weight, h1, out=a)  # (3H, N)
+        sigmoids = a[: len(a_x)]
+        sigmoids += a_x
         np.tanh(sigmoids, out=sigmoids)
         sigmoids *= half
         sigmoids += half
-        r, z, n = gates
-        np.multiply(r, a_hn, out=n)
-        n += a_x[2]
+        r, z, a_hn = gates
+        n += r * a_hn
         np.tanh(n, out=n)
-        np.subtract(h, n, out=h_new)
+        np.subtract(h1[:-1], n, out=h_new)
         h_new *= z
         h_new += n  # (1 - z) n + z h
 
     @staticmethod
-    def slopes(gates, h, a_hn):
-        """What dL/dh' is multiplied with on its way to the preactivations.
+    def slopes(gates, n, h, out):
+        """Fill in what dL/dh' is multiplied with on its way back, ``(..., 5, H, N)``.
 
-        From gates ``(..., 3, N, H)``, of one step or of many at once. The slopes to W_hr h, W_hz h
-        and W_hn h, ``(..., 3, N, H)``; and the slope to W_in x, ``(..., N, H)``, which differs
-        from the third, for r stands between.
+        From gates ``(..., 3, H, N)``, of one step or of many at once. Four factors lead to the
+        preactivations: W_in x, a_r, a_z, W_hn h. The input receives the first three, the state the
+        last three; they differ for n, where r stands between. The fifth leads to h.
         """
-        r, z, n = np.moveaxis(gates, -3, 0)
-        slopes = np.empty_like(gates)
-        to_r, to_z, to_hn = np.moveaxis(slopes, -3, 0)
-        to_in = (1 - z) * (1 - n * n)
+        r, z, a_hn = np.moveaxis(gates, -3, 0)
+        to_in, to_r, to_z, to_hn, to_h = np.moveaxis(out, -3, 0)
+        np.multiply(1 - z, 1 - n * n, out=to_in)
         np.multiply(to_in, r, out=to_hn)
         np.multiply(to_hn, a_hn * (1 - r), out=to_r)
         np.multiply(h - n, z - z * z, out=to_z)
-        return slopes, to_in
+        to_h[...] = z
 
     @staticmethod
-    def step_backward(dh, z, slopes, to_in, da_h, da_h_by_gate, da_n, weight_hh):
-        """Write dL/d(W_hh h + b_hh) and dL/d(W_in x + b_in); turn dL/dh' into dL/dh."""
-        np.multiply(slopes, dh, out=da_h_by_gate)
-        np.multiply(to_in, dh, out=da_n)
-        dh *= z
-        dh += da_h @ weight_hh
+    def parts(slopes):
+        """List the views of slopes ``(..., 5, H, N)`` that :meth:`step_backward` reads."""
+        return slopes[..., :4, :, :], slopes[..., 4, :, :]
 
     @staticmethod
-    def step_reset_before(a_x, h, h_new, gates, reset, weight, half):
-        """One step, the reset before the product: fill in h', gates ``(3, N, H)`` and r * h."""
-        sigmoids = gates[:2]
-        np.matmul(h, weight[:2], out=sigmoids)
-        sigmoids += a_x[:2]
+    def step_backward(dh, to_a, to_h, da, da_by_gate, weight_hh):
+        """Write dL/da into da ``(4H, N)``, in the order of the slopes; turn dL/dh' into dL/dh."""
+        np.multiply(to_a, dh, out=da_by_gate)
+        dh *= to_h
+        dh += weight_hh.T @ da[len(dh) :]
+
+    @staticmethod
+    def step_reset_before(h1, h_new, a, gates, a_x, n, weight, half):
+        """As :meth:`step`, the reset before the product: gates are r, z and r * h."""
+        size, h = len(a_x), h1[:-1]
+        sigmoids = a[:size]
+        np.matmul(weight[:size], h1, out=sigmoids)
+        sigmoids += a_x
         np.tanh(sigmoids, out=sigmoids)
         sigmoids *= half
         sigmoids += half
-        r, z, n = gates
+        r, z, reset = gates
         np.multiply(r, h, out=reset)
-        np.matmul(reset, weight[2], out=n)
-        n += a_x[2]
+        n += weight[size:, :-1] @ reset
         np.tanh(n, out=n)
         np.subtract(h, n, out=h_new)
         h_new *= z
         h_new += n
 
     @staticmethod
-    def slopes_reset_before(gates, h):
-        """As :meth:`slopes`; the slope to W_hr h is that of r * h, from which it is reached."""
-        r, z, n = np.moveaxis(gates, -3, 0)
-        slopes = np.empty_like(gates)
-        to_r, to_z, to_n = np.moveaxis(slopes, -3, 0)
+    def slopes_reset_before(gates, n, h, out):
+        """As :meth:`slopes`: the factors lead to a_n, from r * h to a_r and to h, to a_z, to h."""
+        r, z, _ = np.moveaxis(gates, -3, 0)
+        to_n, to_r, to_z, reset_to_h, to_h = np.moveaxis(out, -3, 0)
+        np.multiply(1 - z, 1 - n * n, out=to_n)
         np.multiply(h, r - r * r, out=to_r)
         np.multiply(h - n, z - z * z, out=to_z)
-        np.multiply(1 - z, 1 - n * n, out=to_n)
-        return slopes
+        reset_to_h[...] = r
+        to_h[...] = z
 
     @staticmethod
-    def step_reset_before_backward(dh, r, z, slopes, da, da_by_gate, weight_hh):
-        """Write dL/da into da ``(N, 3H)``; turn dL/dh' into dL/dh."""
-        size = dh.shape[1]
-        np.multiply(slopes[1:], dh, out=da_by_gate[1:])
-        d_reset = da[:, 2 * size :] @ weight_hh[2 * size :]  # dL/d(r * h)
-        np.multiply(slopes[0], d_reset, out=da_by_gate[0])
-        dh *= z
-        dh += d_reset * r
-        dh += da[:, : 2 * size] @ weight_hh[: 2 * size]
+    def step_reset_before_backward(dh, to_a, to_h, da, da_by_gate, weight_hh):
+        """As :meth:`step_backward`; what W_in x and W_hn (r * h) receive is the same."""
+        to_n, to_r, to_z, reset_to_h = to_a
+        da_n, da_r, da_z, da_hn = da_by_gate
+        size = len(dh)
+        np.multiply(to_n, dh, out=da_n)
+        np.multiply(to_z, dh, out=da_z)
+        da_hn[...] = da_n
+        d_reset = weight_hh[2 * size :].T @ da_n  # dL/d(r * h)
+        np.multiply(to_r, d_reset, out=da_r)
+        dh *= to_h
+        dh += d_reset * reset_to_h
+        dh += weight_hh[: 2 * size].T @ da[size : 3 * size]
 
-    def recur_backward(self, da_h, h, reset=None):
-        """As :meth:`Cell.recur_backward`; with the reset before, n read r * h instead of h."""
-        if self.reset_after:
-            return super().recur_backward(da_h, h)
-        rows, size = da_h.reshape(-1, 3 * self.hidden_size), self.hidden_size
-        grad = self.weight_hh.grad
-        grad[: 2 * size] += rows[:, : 2 * size].T @ h.reshape(-1, size)
-        grad[2 * size :] += rows[:, 2 * size :].T @ reset.reshape(-1, size)
-        if self.bias_hh is not None:
-            self.bias_hh.grad += column_sums(rows)
+    def weight_backward(self, da, hx, reset):
+        """Add to every parameter's gradient, for many steps at once; return dL/dx.
+
+        From da ``(steps, 4H, N)`` and hx ``(steps, H+1+D, N)`` to dx ``(steps, N, D)``. With the
+        reset before the product, W_hn has read reset ``(steps, H, N)``, r * h, and not h.
+        """
+        (steps, _, batch), size = hx.shape, self.hidden_size
+        da, hx = by_feature(da), by_feature(hx)
+        da_x, da_h = da[: 3 * size], da[size:]  # n r z, and r z n
+        dweight_hh = da_h @ hx[: size + 1].T
+        if not self.reset_after:
+            dweight_hh[2 * size :, :size] = da_h[2 * size :] @ by_feature(reset).T
+        dweight_ih = np.roll(da_x @ hx[size:].T, -size, axis=0)  # r z n, as in the weights
+        self.add_gradients(dweight_hh, dweight_ih)
+        weight_ih = np.roll(self.weight_ih.data, size, axis=0)
+        return (da_x.T @ weight_ih).reshape(steps, batch, self.input_size)
 
     def forward(self, x, h=None):
         """Map ``x (N, D)`` and ``h (N, H)`` (zeros if None) to ``(h' (N, H), cache)``."""
         h = initial_state("h", x, h, self.input_size, self.hidden_size, self.dtype)
-        weight_ih, weight_hh, bias_hn = self.weights()
-        a_x = self.project(x, weight_ih)
-        h_new, kept = np.empty_like(h), np.empty_like(h)  # kept: W_hn h + b_hn, or r * h
-        gates = np.empty((3, *h.shape), self.dtype)
-        if self.reset_after:
-            self.step(a_x, h, h_new, gates, kept, weight_hh, self.half, bias_hn)
-        else:
-            self.step_reset_before(a_x, h, h_new, gates, kept, weight_hh, self.half)
-        return h_new, (x, h, gates, kept)
+        (step, find_slopes, _), (weight_h, weight_x) = self.form(), self.weights()
+        hx, size = stack(h, x), self.hidden_size
+        a, a_x = np.empty((3 * size, len(x)), x.dtype), weight_x @ hx[size:]
+        a_x, n = a_x[: 2 * size], a_x[2 * size :]
+        gates = a.reshape(3, *n.shape)
+        h_new, slopes = np.empty_like(n), np.empty((5, *n.shape), x.dtype)
+        step(hx[: size + 1], h_new, a, gates, a_x, n, weight_h, self.half)
+        find_slopes(gates, n, hx[:size], slopes)
+        return transposed(h_new), (hx, slopes, gates[2])
 
     def backward(self, dh_new, cache):
         """Map ``dh' (N, H)`` to ``(dx (N, D), dh (N, H))``; add to every parameter's gradient."""
-        x, h, gates, kept = cache
-        r, z, _ = gates
-        dh, weight_hh = dh_new.copy(), self.weight_hh.data
-        da = np.empty((len(x), 3 * self.hidden_size), self.dtype)
-        if self.reset_after:
-            slopes, to_in = self.slopes(gates, h, kept)
-            da_n, by_gate = np.empty_like(h), split(da, 3)
-            self.step_backward(dh, z, slopes, to_in, da, by_gate, da_n, weight_hh)
-            self.recur_backward(da, h)
-            by_gate[2] = da_n  # the rest of what W_ih x receives is what W_hh h receives
-        else:
-            slopes = self.slopes_reset_before(gates, h)
-            self.step_reset_before_backward(dh, r, z, slopes, da, split(da, 3), weight_hh)
-            self.recur_backward(da, h, kept)
-        return self.project_backward(da, x), dh
+        hx, slopes, reset = cache
+        _, _, step_backward = self.form()
+        dh = transposed(dh_new)
+        da = np.empty((4 * len(dh), dh.shape[1]), dh.dtype)
+        by_gate = da.reshape(4, *dh.shape)
+        step_backward(dh, *self.parts(slopes), da, by_gate, self.weight_hh.data)
+        (dx,) = self.weight_backward(da[None], hx[None], reset[None])
+        return dx, transposed(dh)
 
 
 def initial_state(name, x, state, input_size, state_size, dtype):
@@ -486,6 +513,16 @@ def column_sums(rows):
     return np.ones(len(rows), rows.dtype) @ rows
 
 
-def split(rows, gates):
-    """View of ``rows (..., N, G*H)`` by gate, ``(..., G, N, H)``."""
-    return rows.reshape(*rows.shape[:-1], gates, rows.shape[-1] // gates).swapaxes(-3, -2)
+def transposed(array):
+    """A copy of ``array (..., N, F)`` as ``(..., F, N)``, or the other way round."""
+    return array.swapaxes(-2, -1).copy()
+
+
+def stack(h, x):
+    """h, a row of ones and x under each other: ``(H+1+D, N)`` from ``(N, H)`` and ``(N, D)``."""
+    return np.concatenate([h.T, np.ones((1, len(x)), x.dtype), x.T])
+
+
+def by_feature(array):
+    """``array (steps, F, N)`` as ``(F, steps*N)``, so that a product sums over all steps."""
+    return array.swapaxes(0, 1).reshape(array.shape[1], -1)

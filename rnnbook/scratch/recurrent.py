@@ -8,11 +8,10 @@ from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from rnnbook import expect
 
-from .cells import GRUCell, LSTMCell, RNNCell, split
+from .cells import GRUCell, LSTMCell, RNNCell, transposed
 from .functional import NONLINEARITIES
 from .layers import Dropout
 from .module import Module
@@ -64,9 +63,10 @@ class Recurrent(Module):
 
     There, a state is a tuple of arrays (N, H): ``(h,)``, and ``(h, c)`` where ``states`` is 2; the
     backward may write into those of ``dstate``. Outside, a state of one array stands bare. Without
-    ``keep``, no backward will follow.
+    ``keep``, no backward will follow. Gated cells compute with a sequence as a column; see
+    :class:`GatedCell`.
 
-    Sequences come sorted by length, so that step t concerns the first ``alive[t]`` rows only;
+    Sequences come sorted by length, so that step t concerns the first ``alive[t]`` of them only;
     ``alive`` is None where all are of full length. The reverse direction is the same computation
     on flipped time.
 
@@ -381,37 +381,42 @@ class LSTM(Recurrent):
         super().__init__(cells, batch_first, dropout, bidirectional, dtype=dtype, rng=rng)
 
     def _unroll(self, cell, x, state, alive, keep):
-        time = len(x)
-        weight_ih, weight_hh = cell.weights()
-        h = over_time(alive, state[0], time)  # h[t] enters step t, h[t+1] leaves it
-        c = over_time(alive, state[1], time, keep)
-        (batch, size), dtype = h[0].shape, h.dtype
-        gates = room(alive, time, (4, batch, size), dtype, keep)
-        tanh_c = room(alive, time, (batch, size), dtype, keep)
+        (time, batch, _), size, dtype = x.shape, self.hidden_size, x.dtype
+        weight = cell.weight()
+        hx = inputs(alive, state[0], x)  # hx[t] is what step t reads: h, 1 and x, as columns
+        h, c_last = hx[:, :size], state[1].T  # h[t] enters step t, h[t+1] leaves it
+        slopes = np.empty((time if keep else 0, 6, size, batch), dtype)
         for block in blocks(time, batch, 4 * size):
-            a_x = cell.project(x[block], weight_ih).swapaxes(0, 1)  # (steps, 4, N, H)
-            given = a_x, h[:-1][block], c[:-1][block]
-            filled = h[1:][block], c[1:][block], gates[block], tanh_c[block]
-            for views in steps(alive, block, *given, *filled):
-                cell.step(*views, weight_hh, cell.half)
-        carry(alive, h, c)
-        return h[1:], (h[-1], c[-1]), (x, h, c, gates, tanh_c)
+            length = len(x[block])
+            c = over_time(alive, c_last, length)
+            a = room(alive, length, (4 * size, batch), dtype)
+            gates = a.reshape(length, 4, size, batch)
+            tanh_c = room(alive, length, (size, batch), dtype)
+            given, filled = (hx[:-1][block], c[:-1]), (h[1:][block], c[1:], a, gates, tanh_c)
+            for views in columns(alive, block, *given, *filled):
+                cell.step(*views, weight, cell.half)
+            carry(alive, c.swapaxes(1, 2), block)
+            if keep:
+                cell.slopes(gates, c[:-1], tanh_c, h[1:][block], slopes[block])
+            c_last = c[-1]
+        carry(alive, h.swapaxes(1, 2))
+        y = h[1:].swapaxes(1, 2)
+        return y, (y[-1], c_last.T), (hx, slopes)
 
     def _unroll_backward(self, cell, dy, dstate, alive, cache):
-        x, h, c, gates, tanh_c = cache
-        dh, dc = dstate
-        f, weight_hh = gates[:, 2], cell.weight_hh.data
-        batch, size = dh.shape
-        da = room(alive, len(x), (batch, 4 * size), dh.dtype)  # (T, N, 4H)
-        by_gate = split(da, 4)
-        for block in blocks(len(x), *da[0].shape, backwards=True):
-            slopes, slope_c = cell.slopes(gates[block], c[:-1][block], tanh_c[block], h[1:][block])
-            given = dy[block], repeat(dh), repeat(dc), f[block], slopes, slope_c
-            for dy_t, dh_t, *views in steps(alive, block, *given, da[block], by_gate[block]):
+        hx, slopes = cache
+        dh, dc = map(transposed, dstate)
+        (time, batch, size), weight_hh = dy.shape, cell.weight_hh.data
+        dx = np.empty((time, batch, cell.input_size), dy.dtype)
+        for block in blocks(time, batch, 4 * size, backwards=True):
+            da = room(alive, len(dy[block]), (4 * size, batch), dy.dtype)
+            by_gate = da.reshape(len(da), 4, size, batch)
+            given = transposed(dy[block]), repeat(dh), repeat(dc), *cell.parts(slopes[block])
+            for dy_t, dh_t, *views in columns(alive, block, *given, da, by_gate):
                 dh_t += dy_t
                 cell.step_backward(dh_t, *views, weight_hh)
-        cell.recur_backward(da, h[:-1])
-        return cell.project_backward(da, x), (dh, dc)
+            dx[block] = cell.weight_backward(da, hx[:-1][block])
+        return dx, (dh.T, dc.T)
 
 
 class GRU(Recurrent):
@@ -466,59 +471,42 @@ class GRU(Recurrent):
         self.reset_after = reset_after
 
     def _unroll(self, cell, x, state, alive, keep):
-        time = len(x)
-        weight_ih, weight_hh, bias_hn = cell.weights()
-        h = over_time(alive, state[0], time)  # h[t] enters step t, h[t+1] leaves it
-        (batch, size), dtype = h[0].shape, h.dtype
-        gates = room(alive, time, (3, batch, size), dtype, keep)
-        kept = room(alive, time, (batch, size), dtype, keep)  # W_hn h + b_hn, or r * h
-        for block in blocks(time, batch, 3 * size):
-            a_x = cell.project(x[block], weight_ih).swapaxes(0, 1)  # (steps, 3, N, H)
-            given = a_x, h[:-1][block], h[1:][block], gates[block], kept[block]
-            for views in steps(alive, block, *given):
-                if self.reset_after:
-                    cell.step(*views, weight_hh, cell.half, bias_hn)
-                else:
-                    cell.step_reset_before(*views, weight_hh, cell.half)
-        carry(alive, h)
-        return h[1:], h[-1:], (x, h, gates, kept)
+        (time, batch, _), size, dtype = x.shape, self.hidden_size, x.dtype
+        (step, find_slopes, _), (weight_h, weight_x) = cell.form(), cell.weights()
+        hx = inputs(alive, state[0], x)  # hx[t] is what step t reads: h, 1 and x, as columns
+        h = hx[:, :size]  # h[t] enters step t, h[t+1] leaves it
+        slopes = np.empty((time if keep else 0, 5, size, batch), dtype)
+        resets = np.empty((0 if self.reset_after or not keep else time, size, batch), dtype)
+        for block in blocks(time, batch, 4 * size):
+            a_x = np.matmul(weight_x, hx[:-1, size:][block])  # (steps, 3H, N)
+            a_x, n = a_x[:, : 2 * size], a_x[:, 2 * size :]
+            a = room(alive, len(n), (3 * size, batch), dtype)
+            gates = a.reshape(len(n), 3, size, batch)
+            filled = h[1:][block], a, gates, a_x, n
+            for views in columns(alive, block, hx[:-1, : size + 1][block], *filled):
+                step(*views, weight_h, cell.half)
+            if keep:
+                find_slopes(gates, n, h[:-1][block], slopes[block])
+            if len(resets):
+                resets[block] = gates[:, 2]  # r * h, which W_hn reads
+        carry(alive, h.swapaxes(1, 2))
+        y = h[1:].swapaxes(1, 2)
+        return y, (y[-1],), (hx, slopes, resets)
 
     def _unroll_backward(self, cell, dy, dstate, alive, cache):
-        if not self.reset_after:
-            return self._unroll_backward_reset_before(cell, dy, dstate, alive, cache)
-        x, h, gates, a_hn = cache
-        (dh,) = dstate
-        z, weight_hh = gates[:, 1], cell.weight_hh.data
-        batch, size = dh.shape
-        da_h = room(alive, len(x), (batch, 3 * size), dh.dtype)  # dL/d(W_hh h + b_hh)
-        da_n = room(alive, len(x), (batch, size), dh.dtype)  # dL/d(W_in x + b_in)
-        by_gate = split(da_h, 3)
-        for block in blocks(len(x), *da_h[0].shape, backwards=True):
-            slopes, to_in = cell.slopes(gates[block], h[:-1][block], a_hn[block])
-            given = dy[block], repeat(dh), z[block], slopes, to_in
-            filled = da_h[block], by_gate[block], da_n[block]
-            for dy_t, dh_t, *views in steps(alive, block, *given, *filled):
+        hx, slopes, resets = cache
+        dh, (_, _, step_backward) = transposed(dstate[0]), cell.form()
+        (time, batch, size), weight_hh = dy.shape, cell.weight_hh.data
+        dx = np.empty((time, batch, cell.input_size), dy.dtype)
+        for block in blocks(time, batch, 4 * size, backwards=True):
+            da = room(alive, len(dy[block]), (4 * size, batch), dy.dtype)
+            by_gate = da.reshape(len(da), 4, size, batch)
+            given = transposed(dy[block]), repeat(dh), *cell.parts(slopes[block])
+            for dy_t, dh_t, *views in columns(alive, block, *given, da, by_gate):
                 dh_t += dy_t
-                cell.step_backward(dh_t, *views, weight_hh)
-        cell.recur_backward(da_h, h[:-1])
-        by_gate[:, 2] = da_n  # the rest of da_x is da_h
-        return cell.project_backward(da_h, x), (dh,)
-
-    def _unroll_backward_reset_before(self, cell, dy, dstate, alive, cache):
-        x, h, gates, reset = cache
-        (dh,) = dstate
-        r, z, weight_hh = gates[:, 0], gates[:, 1], cell.weight_hh.data
-        batch, size = dh.shape
-        da = room(alive, len(x), (batch, 3 * size), dh.dtype)
-        by_gate = split(da, 3)
-        for block in blocks(len(x), *da[0].shape, backwards=True):
-            slopes = cell.slopes_reset_before(gates[block], h[:-1][block])
-            given = dy[block], repeat(dh), r[block], z[block], slopes, da[block], by_gate[block]
-            for dy_t, dh_t, *views in steps(alive, block, *given):
-                dh_t += dy_t
-                cell.step_reset_before_backward(dh_t, *views, weight_hh)
-        cell.recur_backward(da, h[:-1], reset)
-        return cell.project_backward(da, x), (dh,)
+                step_backward(dh_t, *views, weight_hh)
+            dx[block] = cell.weight_backward(da, hx[:-1][block], resets[block])
+        return dx, (dh.T,)
 
 
 def widths(input_size, hidden_size, num_layers, bidirectional):
@@ -529,10 +517,10 @@ def widths(input_size, hidden_size, num_layers, bidirectional):
 
 
 def blocks(time, batch, width, backwards=False):
-    """Slices that cut ``time`` steps, each ``(batch, width)``, into blocks.
+    """Slices that cut ``time`` steps, each ``batch`` times ``width`` numbers, into blocks.
 
-    A block holds BLOCK numbers, or ROWS rows if that is more. Backwards, the last block comes first
-    and every slice runs from its last step to its first.
+    A block holds BLOCK numbers, or ROWS sequences' steps if that is more. Backwards, the last block
+    comes first and every slice runs from its last step to its first.
     """
     batch = max(batch, 1)
     length = max(BLOCK // (batch * width), ROWS // batch, 1)
@@ -546,39 +534,52 @@ def blocks(time, batch, width, backwards=False):
 
 
 def steps(alive, block, *arrays):
-    """Yield, for each step of a block, its view of every array ``(steps, ..., N, H)``.
+    """Yield, for each step of a block, its view of every array ``(steps, N, H)``.
 
     Of ragged sequences, the view holds those that reach this step. ``repeat(array)`` gives the
     same array to every step.
     """
     if alive is None:
         return zip(*arrays, strict=False)
-    rows = zip(alive[block], *arrays, strict=False)
-    return ([view[..., :n, :] for view in views] for n, *views in rows)
+    counted = zip(alive[block], *arrays, strict=False)
+    return ([view[:n] for view in views] for n, *views in counted)
 
 
-def room(alive, time, shape, dtype, keep=True):
-    """An array ``(time, *shape)`` to be filled in; without ``keep``, every step is the same place.
-
-    What ragged sequences leave out is zero.
-    """
-    make = np.empty if alive is None else np.zeros
-    if keep:
-        return make((time, *shape), dtype)
-    place = make(shape, dtype)
-    return as_strided(place, (time, *shape), (0, *place.strides))
+def columns(alive, block, *arrays):
+    """As :func:`steps` for arrays ``(steps, ..., H, N)``, where a sequence is a column."""
+    if alive is None:
+        return zip(*arrays, strict=False)
+    counted = zip(alive[block], *arrays, strict=False)
+    return ([view[..., :n] for view in views] for n, *views in counted)
 
 
-def over_time(alive, state, time, keep=True):
-    """Room for a state ``(N, H)`` before, between and after ``time`` steps; the first is set."""
-    states = room(alive, time + 1, state.shape, state.dtype, keep)
+def room(alive, time, shape, dtype):
+    """An array ``(time, *shape)`` to be filled in; what ragged sequences leave out is zero."""
+    return (np.empty if alive is None else np.zeros)((time, *shape), dtype)
+
+
+def over_time(alive, state, time):
+    """Room for a state before, between and after ``time`` steps; the first is set."""
+    states = room(alive, time + 1, state.shape, state.dtype)
     states[0 if alive is None else slice(None)] = state  # ragged, some begin late
     return states
 
 
-def carry(alive, *states):
-    """Where no step wrote, because the sequence is over, let it keep its state."""
+def inputs(alive, h, x):
+    """What the steps of a gated cell read, ``(T+1, H+1+D, N)``: h, 1 and x; all x are set.
+
+    Of the states, only the first is set, from ``h (N, H)``.
+    """
+    (time, batch, width), size = x.shape, h.shape[1]
+    hx = room(alive, time + 1, (size + 1 + width, batch), x.dtype)
+    hx[0 if alive is None else slice(None), :size] = h.T
+    hx[:, size] = 1
+    hx[:-1, size + 1 :] = x.swapaxes(1, 2)
+    return hx
+
+
+def carry(alive, states, block=slice(None)):
+    """Let a sequence that is over keep its state, ``(steps+1, N, H)``: no step wrote there."""
     if alive is not None:
-        for array in states:
-            for t, n in enumerate(alive):
-                array[t + 1, n:] = array[t, n:]
+        for t, n in enumerate(alive[block]):
+            states[t + 1, n:] = states[t, n:]
