@@ -485,6 +485,21 @@ def test_cutting_time_into_blocks_changes_nothing(name, options, ragged, length,
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM"])
+def test_gradients_have_the_precision_of_the_layer_whatever_arrives(name):
+    x = np.random.default_rng(0).standard_normal((5, 3, 2))
+    found = []
+    for kind in (np.float64, np.float32, np.int64):
+        layer = getattr(scratch, name)(2, 4, dtype=np.float64, rng=0)
+        y, _, cache = layer.forward(x)
+        dx, _ = layer.backward(np.ones(y.shape, kind), None, cache)
+        assert dx.dtype == np.float64
+        found.append(flat([dx, *grads(layer)]))
+    for other in found[1:]:
+        for a, b in zip(other, found[0], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 def grads(layer):
     return [parameter.grad.copy() for parameter in layer.parameters()]
 

@@ -135,27 +135,20 @@ class GatedCell(Cell):
     ``hx (H+1+D, N)``: h, a row of ones and x under each other. In an LSTM, one product with
     [W_hh b W_ih] then makes all preactivations; in a GRU it takes two, as r stands between them.
 
-    The gates of a step lie in one array, too, ``(G, H, N)``, in the ``order`` that a subclass
-    names, its ``sigmoids`` first. As sigmoid(a) = tanh(a/2) / 2 + 1/2, one call of tanh serves all
-    gates; that a/2 costs nothing, for the weights of the sigmoids are halved before.
+    The gates of a step lie in one array, too, the sigmoids first. As sigmoid(a) =
+    tanh(a/2) / 2 + 1/2, one call of tanh serves all gates of an LSTM, and both of a GRU; that a/2
+    costs nothing, for the weights of the sigmoids are halved before.
     """
 
     def __init__(self, input_size, hidden_size, bias=True, *, dtype=np.float32, rng=None):
         super().__init__(input_size, hidden_size, bias, dtype=dtype, rng=rng)
         self.half = np.array(0.5, self.dtype)  # NumPy is faster with it than with a Python number
 
-    def weight(self):
-        """[W_hh b W_ih] ``(G*H, H+1+D)``, with b = b_ih + b_hh, for hx.
-
-        The gates stand in ``order``, and the rows of the sigmoids are halved.
-        """
-        b = np.zeros(len(self.weight_hh.data), self.dtype)
-        if self.bias_ih is not None:
-            b = self.bias_ih.data + self.bias_hh.data
-        rows = np.concatenate([self.weight_hh.data, b[:, None], self.weight_ih.data], axis=1)
-        blocks = rows.reshape(self.gates, self.hidden_size, -1)[self.order]
-        blocks[: self.sigmoids] *= self.half
-        return blocks.reshape(rows.shape)
+    def biases(self):
+        """b_ih and b_hh as columns ``(G*H, 1)``; zeros where there are none."""
+        if self.bias_ih is None:
+            return (np.zeros((len(self.weight_hh.data), 1), self.dtype),) * 2
+        return self.bias_ih.data[:, None], self.bias_hh.data[:, None]
 
     def add_gradients(self, dweight_hh, dweight_ih):
         """Add to every parameter's gradient, given those of [W_hh b_hh] and [b_ih W_ih]."""
@@ -203,11 +196,25 @@ class LSTMCell(GatedCell):
     ((2, 5), (2, 5), (20, 3))
     """
 
-    gates, sigmoids, order = 4, 3, [3, 0, 1, 2]  # o i f g
+    gates = 4
+
+    def weight(self):
+        """[W_hh b W_ih] ``(4H, H+1+D)``, with b = b_ih + b_hh, for hx; the sigmoids' rows halved.
+
+        The gates stand in the order o, i, f, g.
+        """
+        b_ih, b_hh = self.biases()
+        weight = np.concatenate([self.weight_hh.data, b_ih + b_hh, self.weight_ih.data], axis=1)
+        blocks = weight.reshape(4, self.hidden_size, -1)[[3, 0, 1, 2]]
+        blocks[:3] *= self.half
+        return blocks.reshape(weight.shape)
 
     @staticmethod
     def step(hx, c, h_new, c_new, a, gates, tanh_c, weight, half):
-        """Fill in h', c', tanh c', each ``(H, N)``, and gates ``(4, H, N)``, a view of a."""
+        """From hx ``(H+1+D, N)`` and c, fill in h', c' and tanh c', each ``(H, N)``, and a.
+
+        gates ``(4, H, N)`` is a view of a ``(4H, N)``.
+        """
         np.matmul(weight, hx, out=a)  # (4H, N)
         np.tanh(a, out=a)
         sigmoids = gates[:3]
@@ -221,26 +228,27 @@ class LSTMCell(GatedCell):
 
     @staticmethod
     def slopes(gates, c, tanh_c, h_new, out):
-        """Fill in what the gradients are multiplied with on their way back, ``(..., 6, H, N)``.
+        """Fill in what gradients are multiplied with on their way back, ``(steps, 6, H, N)``.
 
-        From gates ``(..., 4, H, N)``, of one step or of many at once. Two factors for dL/dh' lead
-        to c' and to a_o; then four for dL/dc' lead to a_i, a_f, a_g and c.
+        From gates ``(steps, 4, H, N)``. Two factors for dL/dh' lead to c' and to a_o; then four for
+        dL/dc' lead to a_i, a_f, a_g and c.
         """
-        o, i, f, g = np.moveaxis(gates, -3, 0)
-        to_c_new, to_o, to_i, to_f, to_g, to_c = np.moveaxis(out, -3, 0)
+        o, i, f, g = gates.swapaxes(0, 1)
+        to_c_new, to_o, to_i, to_f, to_g, to_c = out.swapaxes(0, 1)
         ig = i * g
         for product, gate, slope in (h_new, o, to_o), (ig, i, to_i), (f * c, f, to_f):
             np.multiply(product, gate, out=slope)  # s (1 - s) v = s v - s v s
             np.subtract(product, slope, out=slope)
-        np.subtract(i, np.multiply(ig, g, out=ig), out=to_g)  # i (1 - g^2)
-        np.subtract(o, np.multiply(h_new, tanh_c, out=ig), out=to_c_new)  # o (1 - tanh^2 c')
+        np.multiply(ig, g, out=to_g)
+        np.subtract(i, to_g, out=to_g)  # i (1 - g^2)
+        np.multiply(h_new, tanh_c, out=to_c_new)
+        np.subtract(o, to_c_new, out=to_c_new)  # o (1 - tanh^2 c')
         to_c[...] = f
 
     @staticmethod
     def parts(slopes):
-        """List the views of slopes ``(..., 6, H, N)`` that :meth:`step_backward` reads."""
-        to_c_new, to_o, *_, to_c = np.moveaxis(slopes, -3, 0)
-        return to_c_new, to_o, slopes[..., 2:5, :, :], to_c
+        """List the views of slopes ``(steps, 6, H, N)`` that :meth:`step_backward` reads."""
+        return slopes[:, 0], slopes[:, 1], slopes[:, 2:5], slopes[:, 5]
 
     @staticmethod
     def step_backward(dh, dc, to_c_new, to_o, to_ifg, to_c, da, da_by_gate, weight_hh):
@@ -269,19 +277,19 @@ class LSTMCell(GatedCell):
         c = initial_state("c", x, c, self.input_size, self.hidden_size, self.dtype)
         hx, c = stack(h, x), transposed(c)
         h_new, c_new, tanh_c = (np.empty_like(c) for _ in range(3))
-        a, slopes = np.empty((4 * len(c), len(x)), c.dtype), np.empty((6, *c.shape), c.dtype)
+        a, factors = np.empty((4 * len(c), len(x)), c.dtype), np.empty((1, 6, *c.shape), c.dtype)
         gates = a.reshape(4, *c.shape)
         self.step(hx, c, h_new, c_new, a, gates, tanh_c, self.weight(), self.half)
-        self.slopes(gates, c, tanh_c, h_new, slopes)
-        return (transposed(h_new), transposed(c_new)), (hx, slopes)
+        self.slopes(gates[None], c[None], tanh_c[None], h_new[None], factors)
+        return (transposed(h_new), transposed(c_new)), (hx, factors)
 
     def backward(self, dstate, cache):
         """Map ``(dh', dc')`` to ``(dx (N, D), (dh, dc))``; add to every parameter's gradient."""
-        hx, slopes = cache
+        hx, factors = cache
         dh, dc = (transposed(part) for part in dstate)
-        da = np.empty((4 * len(dh), dh.shape[1]), dh.dtype)
-        by_gate = da.reshape(4, *dh.shape)
-        self.step_backward(dh, dc, *self.parts(slopes), da, by_gate, self.weight_hh.data)
+        da = np.empty((4 * len(dh), dh.shape[1]), hx.dtype)
+        views = (part[0] for part in self.parts(factors))
+        self.step_backward(dh, dc, *views, da, da.reshape(4, *dh.shape), self.weight_hh.data)
         (dx,) = self.weight_backward(da[None], hx[None])
         return dx, (transposed(dh), transposed(dc))
 
@@ -329,7 +337,7 @@ class GRUCell(GatedCell):
     True
     """
 
-    gates, sigmoids, order = 3, 2, [0, 1, 2]  # r z n
+    gates = 3
 
     def __init__(
         self,
@@ -343,32 +351,30 @@ class GRUCell(GatedCell):
     ):
         super().__init__(input_size, hidden_size, bias, dtype=dtype, rng=rng)
         self.reset_after = reset_after
-
-    def form(self):
-        """List step, slopes and step_backward, with the reset after the product or before it."""
-        if self.reset_after:
-            return self.step, self.slopes, self.step_backward
-        return self.step_reset_before, self.slopes_reset_before, self.step_reset_before_backward
+        if not reset_after:
+            self.step, self.slopes = self.step_reset_before, self.slopes_reset_before
+            self.step_backward = self.step_reset_before_backward
 
     def weights(self):
-        """[W_hh b_hh] ``(3H, H+1)`` and [b_ih W_ih] ``(3H, 1+D)``: r stands between the two.
+        """[W_hh b_hh] ``(3H, H+1)`` and [b_ih W_ih] ``(3H, 1+D)``, the rows of r and z halved.
 
         With the reset before the product b_hn is not reset, and so stands with b_in.
         """
-        weight, size = self.weight(), self.hidden_size  # with b_ih + b_hh in between
-        weight_h, weight_x = weight[:, : size + 1].copy(), weight[:, size:].copy()
-        weight_x[: 2 * size, 0] = 0  # r and z have both biases on the one side
-        weight_h[2 * size :, size] = 0  # and n on the other, or one on each
-        if self.reset_after and self.bias_ih is not None:
-            weight_h[2 * size :, size] = self.bias_hh.data[2 * size :]
-            weight_x[2 * size :, 0] = self.bias_ih.data[2 * size :]
+        (b_ih, b_hh), n = self.biases(), 2 * self.hidden_size
+        weight_h = np.concatenate([self.weight_hh.data, b_hh], axis=1)
+        weight_x = np.concatenate([b_ih, self.weight_ih.data], axis=1)
+        if not self.reset_after:
+            weight_x[n:, :1] += b_hh[n:]  # the other of the two is not read
+        weight_h[:n] *= self.half
+        weight_x[:n] *= self.half
         return weight_h, weight_x
 
     @staticmethod
     def step(h1, h_new, a, gates, a_x, n, weight, half):
-        """One step, the reset after the product; what the input adds is in a_x, and in n for n.
+        """One step, the reset after the product, from h1 ``(H+1, N)``: h and ones.
 
-        Fill in h', n, each ``(H, N)``, and gates ``(3, H, N)``, a view of a: r, z, W_hn h + b_hn.
+        What the input adds comes in a_x ``(2H, N)`` for r and z, and in n ``(H, N)`` for n. Fill in
+        h', n, and a ``(3H, N)``, of which gates is a view: r, z, and W_hn h + b_hn.
         """
         np.matmul(weight, h1, out=a)  # (3H, N)
         sigmoids = a[: len(a_x)]
@@ -385,14 +391,14 @@ class GRUCell(GatedCell):
 
     @staticmethod
     def slopes(gates, n, h, out):
-        """Fill in what dL/dh' is multiplied with on its way back, ``(..., 5, H, N)``.
+        """Fill in what dL/dh' is multiplied with on its way back, ``(steps, 5, H, N)``.
 
-        From gates ``(..., 3, H, N)``, of one step or of many at once. Four factors lead to the
-        preactivations: W_in x, a_r, a_z, W_hn h. The input receives the first three, the state the
-        last three; they differ for n, where r stands between. The fifth leads to h.
+        From gates ``(steps, 3, H, N)``. The factors lead to W_in x + b_in, a_r, a_z, W_hn h + b_hn
+        and h. The input receives the first three, the state the second to the fourth: they differ
+        for n, where r stands between.
         """
-        r, z, a_hn = np.moveaxis(gates, -3, 0)
-        to_in, to_r, to_z, to_hn, to_h = np.moveaxis(out, -3, 0)
+        r, z, a_hn = gates.swapaxes(0, 1)
+        to_in, to_r, to_z, to_hn, to_h = out.swapaxes(0, 1)
         np.multiply(1 - z, 1 - n * n, out=to_in)
         np.multiply(to_in, r, out=to_hn)
         np.multiply(to_hn, a_hn * (1 - r), out=to_r)
@@ -401,8 +407,8 @@ class GRUCell(GatedCell):
 
     @staticmethod
     def parts(slopes):
-        """List the views of slopes ``(..., 5, H, N)`` that :meth:`step_backward` reads."""
-        return slopes[..., :4, :, :], slopes[..., 4, :, :]
+        """List the views of slopes ``(steps, 5, H, N)`` that :meth:`step_backward` reads."""
+        return slopes[:, :4], slopes[:, 4]
 
     @staticmethod
     def step_backward(dh, to_a, to_h, da, da_by_gate, weight_hh):
@@ -431,9 +437,9 @@ class GRUCell(GatedCell):
 
     @staticmethod
     def slopes_reset_before(gates, n, h, out):
-        """As :meth:`slopes`: the factors lead to a_n, from r * h to a_r and to h, to a_z, to h."""
-        r, z, _ = np.moveaxis(gates, -3, 0)
-        to_n, to_r, to_z, reset_to_h, to_h = np.moveaxis(out, -3, 0)
+        """As :meth:`slopes`; in order: to a_n; from r * h to a_r; to a_z; from r * h to h; to h."""
+        r, z, _ = gates.swapaxes(0, 1)
+        to_n, to_r, to_z, reset_to_h, to_h = out.swapaxes(0, 1)
         np.multiply(1 - z, 1 - n * n, out=to_n)
         np.multiply(h, r - r * r, out=to_r)
         np.multiply(h - n, z - z * z, out=to_z)
@@ -475,25 +481,24 @@ class GRUCell(GatedCell):
     def forward(self, x, h=None):
         """Map ``x (N, D)`` and ``h (N, H)`` (zeros if None) to ``(h' (N, H), cache)``."""
         h = initial_state("h", x, h, self.input_size, self.hidden_size, self.dtype)
-        (step, find_slopes, _), (weight_h, weight_x) = self.form(), self.weights()
-        hx, size = stack(h, x), self.hidden_size
+        hx, size, (weight_h, weight_x) = stack(h, x), self.hidden_size, self.weights()
         a, a_x = np.empty((3 * size, len(x)), x.dtype), weight_x @ hx[size:]
         a_x, n = a_x[: 2 * size], a_x[2 * size :]
-        gates = a.reshape(3, *n.shape)
-        h_new, slopes = np.empty_like(n), np.empty((5, *n.shape), x.dtype)
-        step(hx[: size + 1], h_new, a, gates, a_x, n, weight_h, self.half)
-        find_slopes(gates, n, hx[:size], slopes)
-        return transposed(h_new), (hx, slopes, gates[2])
+        gates, h_new = a.reshape(3, *n.shape), np.empty_like(n)
+        self.step(hx[: size + 1], h_new, a, gates, a_x, n, weight_h, self.half)
+        factors = np.empty((1, 5, *n.shape), x.dtype)
+        self.slopes(gates[None], n[None], hx[None, :size], factors)
+        reset = None if self.reset_after else gates[2:].copy()
+        return transposed(h_new), (hx, factors, reset)
 
     def backward(self, dh_new, cache):
         """Map ``dh' (N, H)`` to ``(dx (N, D), dh (N, H))``; add to every parameter's gradient."""
-        hx, slopes, reset = cache
-        _, _, step_backward = self.form()
+        hx, factors, reset = cache
         dh = transposed(dh_new)
-        da = np.empty((4 * len(dh), dh.shape[1]), dh.dtype)
-        by_gate = da.reshape(4, *dh.shape)
-        step_backward(dh, *self.parts(slopes), da, by_gate, self.weight_hh.data)
-        (dx,) = self.weight_backward(da[None], hx[None], reset[None])
+        da = np.empty((4 * len(dh), dh.shape[1]), hx.dtype)
+        views = (part[0] for part in self.parts(factors))
+        self.step_backward(dh, *views, da, da.reshape(4, *dh.shape), self.weight_hh.data)
+        (dx,) = self.weight_backward(da[None], hx[None], reset)
         return dx, transposed(dh)
 
 

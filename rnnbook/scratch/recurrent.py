@@ -28,7 +28,7 @@ class Ragged(NamedTuple):
     """How a batch of unequal lengths is laid out: longest sequence first.
 
     ``order (N,)`` is the caller's row that stands at each place; ``alive (T,)`` says how many
-    sequences reach step t, and these are the first rows; ``valid (T, N, 1)`` is False on padding.
+    sequences reach step t, and these come first; ``valid (T, N, 1)`` is False on padding.
     """
 
     order: np.ndarray
@@ -329,7 +329,27 @@ class RNN(Recurrent):
         return cell.project_backward(da, x), (dh,)
 
 
-class LSTM(Recurrent):
+class Gated(Recurrent):
+    """What LSTM and GRU share: the way back. Abstract; see :class:`GatedCell`."""
+
+    def _unroll_backward(self, cell, dy, dstate, alive, cache):
+        hx, slopes, *others = cache
+        dstate = [transposed(part) for part in dstate]
+        (time, batch, size), dtype = dy.shape, hx.dtype
+        weight_hh = cell.weight_hh.data
+        dx = np.empty((time, batch, cell.input_size), dtype)
+        for block in blocks(time, batch, 4 * size, backwards=True):
+            da = room(alive, len(dy[block]), (4 * size, batch), dtype)
+            by_gate = da.reshape(len(da), 4, size, batch)
+            given = transposed(dy[block]), *map(repeat, dstate), *cell.parts(slopes[block])
+            for dy_t, dh_t, *views in columns(alive, block, *given, da, by_gate):
+                dh_t += dy_t
+                cell.step_backward(dh_t, *views, weight_hh)
+            dx[block] = cell.weight_backward(da, hx[:-1][block], *[part[block] for part in others])
+        return dx, tuple(part.T for part in dstate)
+
+
+class LSTM(Gated):
     """Long short-term memory over time; see :class:`LSTMCell` for the equations of a step.
 
     Parameters
@@ -403,23 +423,8 @@ class LSTM(Recurrent):
         y = h[1:].swapaxes(1, 2)
         return y, (y[-1], c_last.T), (hx, slopes)
 
-    def _unroll_backward(self, cell, dy, dstate, alive, cache):
-        hx, slopes = cache
-        dh, dc = map(transposed, dstate)
-        (time, batch, size), weight_hh = dy.shape, cell.weight_hh.data
-        dx = np.empty((time, batch, cell.input_size), dy.dtype)
-        for block in blocks(time, batch, 4 * size, backwards=True):
-            da = room(alive, len(dy[block]), (4 * size, batch), dy.dtype)
-            by_gate = da.reshape(len(da), 4, size, batch)
-            given = transposed(dy[block]), repeat(dh), repeat(dc), *cell.parts(slopes[block])
-            for dy_t, dh_t, *views in columns(alive, block, *given, da, by_gate):
-                dh_t += dy_t
-                cell.step_backward(dh_t, *views, weight_hh)
-            dx[block] = cell.weight_backward(da, hx[:-1][block])
-        return dx, (dh.T, dc.T)
 
-
-class GRU(Recurrent):
+class GRU(Gated):
     """The gated recurrent unit over time; see :class:`GRUCell` for the equations of a step.
 
     Parameters
@@ -472,7 +477,7 @@ class GRU(Recurrent):
 
     def _unroll(self, cell, x, state, alive, keep):
         (time, batch, _), size, dtype = x.shape, self.hidden_size, x.dtype
-        (step, find_slopes, _), (weight_h, weight_x) = cell.form(), cell.weights()
+        weight_h, weight_x = cell.weights()
         hx = inputs(alive, state[0], x)  # hx[t] is what step t reads: h, 1 and x, as columns
         h = hx[:, :size]  # h[t] enters step t, h[t+1] leaves it
         slopes = np.empty((time if keep else 0, 5, size, batch), dtype)
@@ -484,29 +489,14 @@ class GRU(Recurrent):
             gates = a.reshape(len(n), 3, size, batch)
             filled = h[1:][block], a, gates, a_x, n
             for views in columns(alive, block, hx[:-1, : size + 1][block], *filled):
-                step(*views, weight_h, cell.half)
+                cell.step(*views, weight_h, cell.half)
             if keep:
-                find_slopes(gates, n, h[:-1][block], slopes[block])
+                cell.slopes(gates, n, h[:-1][block], slopes[block])
             if len(resets):
                 resets[block] = gates[:, 2]  # r * h, which W_hn reads
         carry(alive, h.swapaxes(1, 2))
         y = h[1:].swapaxes(1, 2)
         return y, (y[-1],), (hx, slopes, resets)
-
-    def _unroll_backward(self, cell, dy, dstate, alive, cache):
-        hx, slopes, resets = cache
-        dh, (_, _, step_backward) = transposed(dstate[0]), cell.form()
-        (time, batch, size), weight_hh = dy.shape, cell.weight_hh.data
-        dx = np.empty((time, batch, cell.input_size), dy.dtype)
-        for block in blocks(time, batch, 4 * size, backwards=True):
-            da = room(alive, len(dy[block]), (4 * size, batch), dy.dtype)
-            by_gate = da.reshape(len(da), 4, size, batch)
-            given = transposed(dy[block]), repeat(dh), *cell.parts(slopes[block])
-            for dy_t, dh_t, *views in columns(alive, block, *given, da, by_gate):
-                dh_t += dy_t
-                step_backward(dh_t, *views, weight_hh)
-            dx[block] = cell.weight_backward(da, hx[:-1][block], resets[block])
-        return dx, (dh.T,)
 
 
 def widths(input_size, hidden_size, num_layers, bidirectional):
@@ -519,8 +509,8 @@ def widths(input_size, hidden_size, num_layers, bidirectional):
 def blocks(time, batch, width, backwards=False):
     """Slices that cut ``time`` steps, each ``batch`` times ``width`` numbers, into blocks.
 
-    A block holds BLOCK numbers, or ROWS sequences' steps if that is more. Backwards, the last block
-    comes first and every slice runs from its last step to its first.
+    A block holds BLOCK numbers, or ROWS steps, each sequence's counted, if that is more. Backwards,
+    the last block comes first and every slice runs from its last step to its first.
     """
     batch = max(batch, 1)
     length = max(BLOCK // (batch * width), ROWS // batch, 1)
@@ -568,7 +558,7 @@ def over_time(alive, state, time):
 def inputs(alive, h, x):
     """What the steps of a gated cell read, ``(T+1, H+1+D, N)``: h, 1 and x; all x are set.
 
-    Of the states, only the first is set, from ``h (N, H)``.
+    The first state is set, from ``h (N, H)``; in a ragged batch all are, as some begin late.
     """
     (time, batch, width), size = x.shape, h.shape[1]
     hx = room(alive, time + 1, (size + 1 + width, batch), x.dtype)
