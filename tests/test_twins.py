@@ -500,6 +500,17 @@ def test_gradients_have_the_precision_of_the_layer_whatever_arrives(name):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("reset_after", [True, False])
+@pytest.mark.parametrize("seed", range(20))
+def test_an_update_gate_that_is_open_keeps_the_state_to_the_last_bit(seed, reset_after):
+    layer = scratch.GRU(3, 5, reset_after=reset_after, rng=seed)
+    layer.bias_ih_l0.data[5:10] = 100  # the rows of z
+    rng = np.random.default_rng(seed)
+    h = rng.uniform(-1, 1, (1, 2, 5)).astype(np.float32)
+    y, _ = layer(rng.standard_normal((30, 2, 3)).astype(np.float32), h)
+    np.testing.assert_array_equal(y, np.broadcast_to(h, y.shape))
+
+
 def grads(layer):
     return [parameter.grad.copy() for parameter in layer.parameters()]
 

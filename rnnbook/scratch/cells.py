@@ -333,7 +333,7 @@ class GRUCell(GatedCell):
     >>> cell = GRUCell(3, 5, rng=0)
     >>> cell.bias_ih.data[5:10] = 100  # the rows of z
     >>> h = np.full((2, 5), 0.5, np.float32)
-    >>> np.allclose(cell(np.ones((2, 3), np.float32), h), h)
+    >>> np.array_equal(cell(np.ones((2, 3), np.float32), h), h)
     True
     """
 
@@ -385,9 +385,9 @@ class GRUCell(GatedCell):
         r, z, a_hn = gates
         n += r * a_hn
         np.tanh(n, out=n)
-        np.subtract(h1[:-1], n, out=h_new)
-        h_new *= z
-        h_new += n  # (1 - z) n + z h
+        np.multiply(z, n, out=h_new)
+        np.subtract(n, h_new, out=h_new)
+        h_new += z * h1[:-1]  # (1 - z) n + z h
 
     @staticmethod
     def slopes(gates, n, h, out):
@@ -431,9 +431,9 @@ class GRUCell(GatedCell):
         np.multiply(r, h, out=reset)
         n += weight[size:, :-1] @ reset
         np.tanh(n, out=n)
-        np.subtract(h, n, out=h_new)
-        h_new *= z
-        h_new += n
+        np.multiply(z, n, out=h_new)
+        np.subtract(n, h_new, out=h_new)
+        h_new += z * h
 
     @staticmethod
     def slopes_reset_before(gates, n, h, out):

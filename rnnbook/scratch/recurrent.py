@@ -406,18 +406,20 @@ class LSTM(Gated):
         hx = inputs(alive, state[0], x)  # hx[t] is what step t reads: h, 1 and x, as columns
         h, c_last = hx[:, :size], state[1].T  # h[t] enters step t, h[t+1] leaves it
         slopes = np.empty((time if keep else 0, 6, size, batch), dtype)
-        for block in blocks(time, batch, 4 * size):
-            length = len(x[block])
-            c = over_time(alive, c_last, length)
-            a = room(alive, length, (4 * size, batch), dtype)
-            gates = a.reshape(length, 4, size, batch)
-            tanh_c = room(alive, length, (size, batch), dtype)
+        cuts = blocks(time, batch, 4 * size)
+        length = min(cuts[0].stop, time)  # of the longest block; all write into the same arrays
+        a = room(alive, length, (4 * size, batch), dtype)
+        gates = a.reshape(length, 4, size, batch)
+        tanh_c = room(alive, length, (size, batch), dtype)
+        for block in cuts:
+            n = len(x[block])
+            c = over_time(alive, c_last, n)
             given, filled = (hx[:-1][block], c[:-1]), (h[1:][block], c[1:], a, gates, tanh_c)
             for views in columns(alive, block, *given, *filled):
                 cell.step(*views, weight, cell.half)
             carry(alive, c.swapaxes(1, 2), block)
             if keep:
-                cell.slopes(gates, c[:-1], tanh_c, h[1:][block], slopes[block])
+                cell.slopes(gates[:n], c[:-1], tanh_c[:n], h[1:][block], slopes[block])
             c_last = c[-1]
         carry(alive, h.swapaxes(1, 2))
         y = h[1:].swapaxes(1, 2)
