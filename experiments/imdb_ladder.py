@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import runs
 import safetensors.numpy
+from adversarial import moved_against
 from scipy.special import expit
 
 from rnnbook import scratch, training
@@ -46,11 +47,15 @@ PROTOCOL = [
     "0.217 to 0.220, accuracy 0.9126 to 0.9116.",
     "teacher: the 50,000 unlabelled reviews join the training part, with the probability that the "
     "named runs give them on average as their label.",
+    "vectors-adversarial: virtual adversarial training (experiments/adversarial.py); the "
+    "unlabelled reviews join the training part, without a teacher. Move 7 is the share of a "
+    "vector's norm that move 15 is for the classifiers from language models; no other was tried.",
     "Runs whose model is n-grams: logistic regression on the presence of n-grams of 1 to 3 tokens, "
     "each scaled by its log-count ratio (Wang and Manning, 2012), C chosen on the validation part.",
     "Runs whose model is ensemble: the mean of its members' logits; where n-grams are a member, "
     "their weight is chosen on the validation part.",
 ]
+LOSS = "binary_cross_entropy_with_logits"
 TEST_POLICY = "scored once, after training, with what the validation part had chosen"
 
 
@@ -73,6 +78,7 @@ class Settings(NamedTuple):
     lr: float = 0.001
     decay: bool = False  # the learning rate falls linearly to zero
     teacher: tuple = ()  # names of the runs whose mean probability labels the unlabelled reviews
+    move: float = 0.0  # how far a review's vectors are moved against it; then unlabelled ones join
     epochs: int = 8
 
 
@@ -104,6 +110,7 @@ RUNGS = {
     "word-dropout": BOTH._replace(dropout=0.5, word_dropout=0.2),
     "tuned": BOTH._replace(vectors=True, embed_size=100, dropout=0.5),
     "vectors": VECTORS,
+    "vectors-adversarial": VECTORS._replace(move=7.0),
     "long": LONG,
     "wide": WIDE,
     "student": STUDENT,
@@ -131,7 +138,8 @@ class Rung(NamedTuple):
             runs.rise_and_fall(optimizer, settings.lr, updates)
         resumed, cpu = checkpoint.exists(), time.process_time()
         history = training.fit(
-            model, train, valid, optimizer=optimizer, loss="binary_cross_entropy_with_logits",
+            model, train, valid, optimizer=optimizer,
+            loss=moved_against(model, settings.move) if settings.move else LOSS,
             epochs=min(settings.epochs, epochs), metric="accuracy", clip=1.0,
             patience=None if settings.decay else 2, checkpoint=checkpoint, seed=self.seed,
             progress=sys.stdout.isatty(),
@@ -228,6 +236,10 @@ class Ensemble(NamedTuple):
 
 WEIGHTS = (0.1, 0.2, 0.3, 0.4, 0.5)
 STUDENTS = tuple(f"student-seed{seed}" for seed in SEEDS)
+RESISTING = {
+    seed: tuple(f"adversarial-{direction}-seed{seed}" for direction in ("forward", "backward"))
+    for seed in SEEDS
+}
 LADDER = [
     *(Rung(rung, seed) for rung in RUNGS if rung != "student" for seed in SEEDS),
     Ngrams(),
@@ -243,6 +255,13 @@ TOP = [  # after the runs of imdb_pretrained, which it needs
     Ensemble("ensemble-students", STUDENTS),
     Ensemble("ensemble-students-ngrams", (*STUDENTS, "ngrams")),
     Ensemble("ensemble-all", (*STUDENTS, *TEACHERS)),
+    *(Ensemble(f"ensemble-adversarial-seed{seed}", RESISTING[seed]) for seed in SEEDS),
+    *(
+        Ensemble(f"ensemble-adversarial-seed{seed}-ngrams", (*RESISTING[seed], "ngrams"))
+        for seed in SEEDS
+    ),
+    Ensemble("ensemble-adversarial", sum(RESISTING.values(), ())),
+    Ensemble("ensemble-adversarial-ngrams", (*sum(RESISTING.values(), ()), "ngrams")),
 ]
 
 
@@ -295,6 +314,9 @@ class Texts:
         if part == "train" and settings.teacher:
             ids = ids + self.ids("unsup", vocab)
             labels = np.concatenate([labels, self.taught(settings.teacher)])
+        elif part == "train" and settings.move:
+            ids = ids + self.ids("unsup", vocab)
+            labels = np.pad(labels, (0, len(ids) - len(labels)), constant_values=np.nan)
         cut = [shorten(review, settings.max_length, settings.truncate) for review in ids]
         if settings.lengths:
             return TextBatches(cut, labels)

@@ -78,9 +78,9 @@ class ScratchTwin:
     def forward_backward(self, inputs, target, state=()):
         """Fill the gradients; return the loss, and the state in a list: empty if there is none."""
         with np.errstate(over="ignore", invalid="ignore"):  # fit() checks loss and gradient itself
+            self.optimizer.zero_grad()
             output, *state, cache = self.model.forward(*self._arrays(inputs), *state)
             loss, doutput = self._loss(output, target)
-            self.optimizer.zero_grad()
             self.model.backward(doutput, *(None for _ in state), cache)  # None: the cut
         return loss, state
 
@@ -164,9 +164,9 @@ class TorchTwin:
 
     def forward_backward(self, inputs, target, state=()):
         """Fill the gradients; return the loss, and the state in a list: empty if there is none."""
-        output, state = self._forward(inputs, state)
-        loss = self._loss(output, target)
         self.optimizer.zero_grad()
+        output, state = self._forward(inputs, state)
+        loss = self._loss(output, target)  # a loss of the caller's own may add gradients, too
         loss.backward()
         return loss.item(), state
 

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from rnnbook import interop, pytorch, scratch
+from rnnbook import interop, pytorch, scratch, training
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "experiments"
@@ -172,7 +174,7 @@ def test_keras_start_is_orthogonal_and_leaves_padding_at_zero(experiment):
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    [("imdb", 109), ("memory", 164), ("remedies", 204), ("ett", 32), ("text", 14)],
+    [("imdb", 126), ("memory", 164), ("remedies", 204), ("ett", 32), ("text", 14)],
 )
 def test_list_names_every_run_and_trains_none(name, count, tmp_path):
     command = [sys.executable, FOLDER / f"{name}.py", "--list", *arguments(tmp_path, "*")]
@@ -268,6 +270,60 @@ def test_a_classifier_starts_from_its_language_model_and_reads_each_review_after
     assert train.sequences[0].tolist() == [0, *first[::-1]]  # backward
 
 
+def test_adversarial_training_reads_twice_and_adds_both_gradients(script):
+    torch.manual_seed(0)
+    sizes = (50, 6, 7, 1, "lstm", 2)
+    model, twin = (
+        pytorch.SequenceClassifier(*sizes, pooling="mean_max", dtype=torch.float64)
+        for _ in range(2)
+    )
+    twin.load_state_dict(model.state_dict())
+    lengths = torch.tensor([9, 3, 5, 9])
+    tokens = torch.randint(1, 50, (4, 9)) * (torch.arange(9) < lengths[:, None])
+    labels = torch.tensor([1.0, 0.0, torch.nan, torch.nan], dtype=torch.float64)
+    loss = script("adversarial").moved_against(model, 0.3)
+    data = training.ArrayBatches((tokens.numpy(), lengths.numpy()), labels.numpy(), 4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    row = training.fit(model, data, optimizer=optimizer, loss=loss, epochs=1, progress=False)
+
+    def read(vectors, answers=None):  # by hand: two reviews with a label, two without
+        p = twin.forward_vectors(vectors, lengths).sigmoid()
+        q = torch.cat([labels[:2], p[2:]]) if answers is None else answers
+        losses = -q * p.log() - (1 - q) * (1 - p).log()
+        return losses[:2].mean() + losses[2:].mean(), q.detach()
+
+    vectors = twin.embedding(tokens)
+    first, answers = read(vectors)
+    (gradient,) = torch.autograd.grad(first, vectors, retain_graph=True)
+    moves = 0.3 * gradient / gradient.flatten(1).norm(dim=1)[:, None, None]
+    second, _ = read(vectors + moves, answers)
+    (first + second).backward()
+    assert second > first
+    assert row["loss"].item() == pytest.approx((first + second).item())
+    for name, parameter in twin.named_parameters():
+        expected = (parameter - 0.1 * parameter.grad).detach()
+        assert torch.allclose(model.get_parameter(name), expected, rtol=0, atol=1e-14), name
+
+    model.eval()
+    plain = torch.nn.functional.binary_cross_entropy_with_logits
+    logits = model(tokens[:2], lengths[:2])
+    assert loss(logits, labels[:2]) == plain(logits, labels[:2])
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_adversarial_training_takes_a_frozen_embedding_and_one_kind_of_label(script, known):
+    model = pytorch.SequenceClassifier(50, 6, 7, 1)
+    model.embedding.weight.requires_grad_(False)
+    loss = script("adversarial").moved_against(model, 1.0)
+    x, y = torch.randint(1, 50, (4, 9)).numpy(), [1.0, 0.0, 1.0, 0.0]
+    data = training.ArrayBatches(x, np.float32(y if known else [np.nan] * 4))
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    start = [parameter.detach().clone() for parameter in learned]
+    optimizer = torch.optim.SGD(learned, lr=0.1)
+    training.fit(model, data, optimizer=optimizer, loss=loss, epochs=1, progress=False)
+    assert all((a != b).any() for a, b in zip(learned, start, strict=True))
+
+
 @pytest.fixture
 def ladder(experiment):
     return experiment.imdb_ladder
@@ -292,7 +348,7 @@ def test_rungs_differ_from_the_rung_below_in_one_idea(ladder):
         "rnn-mean": "rnn-last", "gru-last": "gru-padding", "lstm-mean": "lstm-last",
         "lstm": "lstm-mean", "head": "lstm", "both": "lstm", "bidirectional": "lstm",
         "l2": "bidirectional", "dropout": "bidirectional", "word-dropout": "dropout",
-        "long": "vectors", "wide": "long",
+        "long": "vectors", "wide": "long", "vectors-adversarial": "vectors",
     }  # fmt: skip
     for rung, base in below.items():
         pairs = zip(ladder.RUNGS[rung], ladder.RUNGS[base], strict=True)
