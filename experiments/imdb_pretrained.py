@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 import runs
-from adversarial import moved_against
-from imdb_ladder import LOSS, READERS, TEACHERS, WIDES, scores, shorten
+from adversarial import virtual_adversarial_loss
+from imdb_ladder import LOSS, READERS, WIDES, is_teacher, scores, shorten, with_unknown
 
 from rnnbook import training
 from rnnbook.data.streams import StreamBatches
@@ -74,15 +74,13 @@ PROTOCOL = [
     "the unlabelled reviews join the training part, as for the students, with the mean probability "
     "of the runs named. Nothing about these settings was chosen on any part: the time on the GPU "
     "was short. It was also too short for more than one seed.",
-    "adversarial: such a classifier, last 400 tokens, virtual adversarial training "
-    "(experiments/adversarial.py): every batch, of training and unlabelled "
-    "reviews together, is read a second time with the vectors of each review moved by a distance "
-    "of move in all. No teacher. Chosen by validation accuracy and loss after two epochs, seed "
-    "11, forward: rate 0.001, batches of 128, move 15: 0.9178 and 0.217; batches of 256, move 5: "
-    "0.9174 and 0.229; move 40: 0.9078 and 0.226; rate 0.0005, batches of 128, move 5: 0.9088 and "
-    "0.244. Then batches of 256, which take half the time, with move 15 and six epochs, for all "
-    "seeds. For these runs the language models were trained once more, with equal settings: their "
-    "entries are of that second time, while the runs named pretrained started from the first.",
+    "adversarial: such a classifier with move, last 400 tokens. Chosen by validation accuracy and "
+    "loss after two epochs, seed 11, forward: rate 0.001, batches of 128, move 15: 0.9178 and "
+    "0.217; batches of 256, move 5: 0.9174 and 0.229; move 40: 0.9078 and 0.226; rate 0.0005, "
+    "batches of 128, move 5: 0.9088 and 0.244. Then batches of 256, which take half the time, with "
+    "move 15 and six epochs, for all seeds. For these runs the language models were trained once "
+    "more, with equal settings: their entries are of that second time, while the runs named "
+    "pretrained started from the first.",
     "These runs train on a GPU, in bfloat16 (torch.autocast, weights and updates in float32), and "
     "are scored in float32.",
 ]
@@ -149,8 +147,8 @@ class Pretrained(NamedTuple):
 
     @property
     def name(self):
-        kinds = {"adversarial": self.settings.move, "taught": self.settings.teacher}
-        kind = next((kind for kind, changed in kinds.items() if changed), "pretrained")
+        taught, moved = self.settings.teacher, self.settings.move
+        kind = "adversarial" if moved else "taught" if taught else "pretrained"
         return f"{kind}-{self.direction}-seed{self.seed}"
 
     def train(self, data, checkpoint, epochs):
@@ -160,7 +158,7 @@ class Pretrained(NamedTuple):
         from rnnbook import pytorch
 
         texts, settings = data.ladder(checkpoint.parent), self.settings
-        parts = ("train", "valid", "test", "unsup")
+        parts = ("train", "valid", "test", *(["unsup"] if is_teacher(self.name) else []))
         batches = {part: reviews(texts, part, self.direction, settings) for part in parts}
         language = Language(self.direction, SHORT if settings.teacher else READING)
         weights, _ = read_safetensors(kept(texts.cache, texts.kind, language.name))
@@ -181,13 +179,12 @@ class Pretrained(NamedTuple):
         resumed, cpu = checkpoint.exists(), time.process_time()
         history = training.fit(
             model, batches["train"], batches["valid"], optimizer=optimizer,
-            loss=moved_against(model, settings.move) if settings.move else LOSS,
+            loss=virtual_adversarial_loss(model, settings.move) if settings.move else LOSS,
             epochs=min(settings.epochs, epochs), metric="accuracy", clip=1.0,
             checkpoint=checkpoint, seed=self.seed, progress=sys.stdout.isatty(),
         )  # fmt: skip
         cpu = time.process_time() - cpu
-        scored = parts[1:] if self.name in TEACHERS else parts[1:3]
-        logits = {part: in_order(model, batches[part]) for part in scored}
+        logits = {part: in_order(model, batches[part]) for part in parts[1:]}
         runs.keep_predictions(checkpoint.parent, self.name, texts.kind, logits)
         return {
             "model": "pretrained",
@@ -238,7 +235,7 @@ def reviews(texts, part, direction, settings):
         labels = np.concatenate([labels, texts.taught(settings.teacher)])
     elif part == "train" and settings.move:
         ids = ids + directed(texts, "unsup", direction)
-        labels = np.pad(labels, (0, len(ids) - len(labels)), constant_values=np.nan)
+        labels = with_unknown(labels, len(ids))
     keep = "tail" if direction == "forward" else "head"  # of a review that is read from its end
     cut = [
         np.concatenate([[PAD], shorten(review, settings.max_length, keep)]).astype(np.int64)

@@ -125,7 +125,7 @@ def fit(
         "cross_entropy" (of logits (N, K), or (N, T, K) with a target (N, T): the mean over all
         steps), "binary_cross_entropy_with_logits" or "mse_loss"; or a function of
         (output, target) that returns a loss (torch), or a loss and its gradient (scratch);
-        it is called on ``valid`` too.
+        it is called on ``valid`` too. Gradients that it adds by itself are kept.
     epochs : int
         The number of passes over ``train``, those before a resume counted in.
     metric : str or callable

@@ -174,7 +174,7 @@ def test_keras_start_is_orthogonal_and_leaves_padding_at_zero(experiment):
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    [("imdb", 126), ("memory", 164), ("remedies", 204), ("ett", 32), ("text", 14)],
+    [("imdb", 128), ("memory", 164), ("remedies", 204), ("ett", 32), ("text", 14)],
 )
 def test_list_names_every_run_and_trains_none(name, count, tmp_path):
     command = [sys.executable, FOLDER / f"{name}.py", "--list", *arguments(tmp_path, "*")]
@@ -281,7 +281,7 @@ def test_adversarial_training_reads_twice_and_adds_both_gradients(script):
     lengths = torch.tensor([9, 3, 5, 9])
     tokens = torch.randint(1, 50, (4, 9)) * (torch.arange(9) < lengths[:, None])
     labels = torch.tensor([1.0, 0.0, torch.nan, torch.nan], dtype=torch.float64)
-    loss = script("adversarial").moved_against(model, 0.3)
+    loss = script("adversarial").virtual_adversarial_loss(model, 0.3)
     data = training.ArrayBatches((tokens.numpy(), lengths.numpy()), labels.numpy(), 4)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     row = training.fit(model, data, optimizer=optimizer, loss=loss, epochs=1, progress=False)
@@ -314,7 +314,7 @@ def test_adversarial_training_reads_twice_and_adds_both_gradients(script):
 def test_adversarial_training_takes_a_frozen_embedding_and_one_kind_of_label(script, known):
     model = pytorch.SequenceClassifier(50, 6, 7, 1)
     model.embedding.weight.requires_grad_(False)
-    loss = script("adversarial").moved_against(model, 1.0)
+    loss = script("adversarial").virtual_adversarial_loss(model, 1.0)
     x, y = torch.randint(1, 50, (4, 9)).numpy(), [1.0, 0.0, 1.0, 0.0]
     data = training.ArrayBatches(x, np.float32(y if known else [np.nan] * 4))
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -322,6 +322,27 @@ def test_adversarial_training_takes_a_frozen_embedding_and_one_kind_of_label(scr
     optimizer = torch.optim.SGD(learned, lr=0.1)
     training.fit(model, data, optimizer=optimizer, loss=loss, epochs=1, progress=False)
     assert all((a != b).any() for a, b in zip(learned, start, strict=True))
+
+
+@pytest.mark.parametrize("name", ["adversarial-backward-seed0", "vectors-adversarial-seed0"])
+def test_adversarial_training_reads_all_reviews_and_knows_the_labels_of_some(
+    experiment, tmp_path, name, monkeypatch
+):
+    if name.startswith("adversarial"):
+        experiment.main(arguments(tmp_path, "language-backward"))
+    real, seen = training.fit, []
+
+    def fit(model, train, valid, **kwargs):
+        seen.append(train)
+        return real(model, train, valid, **kwargs)
+
+    monkeypatch.setattr(training, "fit", fit)
+    experiment.main(arguments(tmp_path, name))
+    texts = experiment.Data(sample=True).ladder(tmp_path / "cache")
+    known = texts.labels("train")
+    labels = seen[0].labels
+    assert (labels[: len(known)] == known).all()
+    assert np.isnan(labels[len(known) :]).all() and len(labels) == len(known) + len(texts.unsup)
 
 
 @pytest.fixture
