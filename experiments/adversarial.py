@@ -7,9 +7,10 @@ along its gradient, the way in which the loss rises fastest, and the answer shou
 Where a label is unknown, the answer is what the model itself says in the first reading. The loss of
 the first reading is then the entropy of what it says, and the move is one towards doubt.
 
-Miyato, Dai & Goodfellow (2017) find the direction for a review without a label in several passes.
-For a single logit it is the gradient of that logit, up to its sign, so the first reading has it.
-With the entropy, these are the four losses of Sachan, Zaheer & Salakhutdinov (2019).
+Miyato, Dai & Goodfellow (2017) find the direction for a review without a label by one pass of power
+iteration, one more reading and backward pass. For a single logit it is that of the logit's
+gradient, up to its sign, so the first reading has it. The four kinds of loss are those of Sachan,
+Zaheer & Salakhutdinov (2019).
 """
 
 import torch

@@ -26,10 +26,12 @@ from rnnbook.metrics import accuracy
 
 PROTOCOL = [
     "Runs whose model is ladder: the same 20,000 reviews to train on and 5,000 to choose by. One "
-    "logit and the binary cross entropy, Adam with learning rate 0.001, batches of 32, gradient "
-    "norm at most 1; at most the epochs given, stopped after two without a better validation "
-    "accuracy, weights of the best epoch. Seeds 0, 1, 2 set initial weights, order and dropout. "
-    "The test part is scored once a run, after training.",
+    "logit and the binary cross entropy, Adam with learning rate lr (0.001 where no rule says "
+    "otherwise), batches of 32, gradient norm at most 1; at most the epochs given, without decay "
+    "stopped after two without a better validation accuracy, weights of the best epoch. Seeds 0, "
+    "1, 2 set initial weights, order and dropout. The test part is scored once a run, after "
+    "training; where other runs had been scored there before a setting was chosen, the rule says "
+    "so.",
     "decay: the learning rate, lr, falls linearly to zero over all epochs, and none is left out.",
     "vectors: the embedding starts from Word2Vec vectors (skip-gram, window 5, 5 negative "
     "samples), learned with gensim from the text of the 20,000 training and the 50,000 "
@@ -48,9 +50,10 @@ PROTOCOL = [
     "teacher: the 50,000 unlabelled reviews join the training part, with the probability that the "
     "named runs give them on average as their label.",
     "move: virtual adversarial training (experiments/adversarial.py) with steps of this length; "
-    "the unlabelled reviews join the training part, without a teacher, and the mean loss of "
-    "each kind is added. vectors-adversarial: two runs with move 7, about the share of a vector's "
-    "length that 15 is for the classifiers from language models, had been scored on the test part "
+    "the unlabelled reviews join the training part, without a teacher, and the mean over "
+    "the reviews of a batch with a label and that over those without are added. "
+    "vectors-adversarial: two runs with move 7, about the share of a vector's initial length that "
+    "15 is for the classifiers from language models, had been scored on the test part "
     "before (0.890, 0.891; validation 0.885, 0.888). Then 2 was tried by validation accuracy, seed "
     "11: 0.902.",
     "Runs whose model is n-grams: logistic regression on the presence of n-grams of 1 to 3 tokens, "

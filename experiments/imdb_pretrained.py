@@ -72,17 +72,17 @@ PROTOCOL = [
     "is one for all seeds.",
     "taught: such a classifier, from a language model of its own that was trained for five epochs; "
     "the unlabelled reviews join the training part, as for the students, with the mean probability "
-    "of the runs named. Nothing about these settings was chosen on any part: the time on the GPU "
-    "was short. It was also too short for more than one seed.",
+    "of the runs named. Nothing about these settings was chosen on any part. One seed only.",
     "adversarial: such a classifier with move, last 400 tokens. Chosen by validation accuracy and "
     "loss after two epochs, seed 11, forward: rate 0.001, batches of 128, move 15: 0.9178 and "
-    "0.217; batches of 256, move 5: 0.9174 and 0.229; move 40: 0.9078 and 0.226; rate 0.0005, "
-    "batches of 128, move 5: 0.9088 and 0.244. Then batches of 256, which take half the time, with "
-    "move 15 and six epochs, for all seeds. For these runs the language models were trained once "
-    "more, with equal settings: their entries are of that second time, while the runs named "
-    "pretrained started from the first.",
-    "These runs train on a GPU, in bfloat16 (torch.autocast, weights and updates in float32), and "
-    "are scored in float32.",
+    "0.217; rate 0.001, batches of 256, move 5: 0.9174 and 0.229; rate 0.001, batches of 256, "
+    "move 40: 0.9078 and 0.226; rate 0.0005, batches of 128, move 5: 0.9088 and 0.244. Then rate "
+    "0.001, move 15 and batches of 256, which take half the time, for six epochs and all seeds; "
+    "this combination itself was not tried. For these runs the two language models of six epochs "
+    "were trained once more, with equal settings: the entries of these two are of that second "
+    "time, while the runs named pretrained started from the first.",
+    "Runs whose model is language model or pretrained train on a GPU, in bfloat16 "
+    "(torch.autocast, weights and updates in float32), and are scored in float32.",
 ]
 
 
@@ -207,7 +207,7 @@ RUNS = [
     *(Language(direction) for direction in DIRECTIONS),
     *(Pretrained(direction, 0) for direction in DIRECTIONS),
     Language("forward", SHORT),
-    *(Pretrained("forward", seed, TAUGHT) for seed in SEEDS),
+    Pretrained("forward", 0, TAUGHT),
     *(Pretrained(direction, seed, ADVERSARIAL) for seed in SEEDS for direction in DIRECTIONS),
 ]
 
