@@ -145,8 +145,8 @@ class Rung(NamedTuple):
         resumed, cpu = checkpoint.exists(), time.process_time()
         history = training.fit(
             model, train, valid, optimizer=optimizer,
-            loss=virtual_adversarial_loss(model, settings.move) if settings.move else LOSS,
-            epochs=min(settings.epochs, epochs), metric="accuracy", clip=1.0,
+            loss=loss_of(model, settings), epochs=min(settings.epochs, epochs),
+            metric="accuracy", clip=1.0,
             patience=None if settings.decay else 2, checkpoint=checkpoint, seed=self.seed,
             progress=sys.stdout.isatty(),
         )  # fmt: skip
@@ -316,20 +316,19 @@ class Texts:
             labels = np.zeros(len(ids), np.float32)
         else:
             labels = self.labels(part).astype(np.float32)
-        if part == "train" and settings.teacher:
+        if part == "train" and reads_unlabelled(settings):
             ids = ids + self.ids("unsup", vocab)
-            labels = np.concatenate([labels, self.taught(settings.teacher)])
-        elif part == "train" and settings.move:
-            ids = ids + self.ids("unsup", vocab)
-            labels = with_unknown(labels, len(ids))
+            labels = np.concatenate([labels, self.in_place_of_labels(settings)])
         cut = [shorten(review, settings.max_length, settings.truncate) for review in ids]
         if settings.lengths:
             return TextBatches(cut, labels)
         return WithoutLengths(TextBatches(cut, labels, bucket=False))
 
-    def taught(self, names):
-        """What the teachers say of the unlabelled reviews: the mean of their probabilities."""
-        given = runs.predictions(self.cache, names, self.kind).values()
+    def in_place_of_labels(self, settings):
+        """Of the unlabelled reviews: the teachers' mean probability, or NaN without teachers."""
+        if not settings.teacher:
+            return np.full(len(self.unsup), np.nan, np.float32)
+        given = runs.predictions(self.cache, settings.teacher, self.kind).values()
         return np.mean([expit(found["unsup"]) for found in given], axis=0).astype(np.float32)
 
     @cached_property
@@ -402,10 +401,14 @@ def is_teacher(name):
     return any(name in rung.teacher for rung in RUNGS.values())
 
 
-def with_unknown(labels, count):
-    """Labels and, up to so many, NaN for those that are unknown: (count,), float32."""
-    unknown = np.full(count - len(labels), np.nan)
-    return np.concatenate([labels, unknown]).astype(np.float32)
+def reads_unlabelled(settings):
+    """Whether the unlabelled reviews join the training part."""
+    return bool(settings.teacher or settings.move)
+
+
+def loss_of(model, settings):
+    """The loss, as :func:`rnnbook.training.fit` takes it."""
+    return virtual_adversarial_loss(model, settings.move) if settings.move else LOSS
 
 
 def shorten(ids, length, keep):

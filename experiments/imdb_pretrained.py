@@ -11,8 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 import runs
-from adversarial import virtual_adversarial_loss
-from imdb_ladder import LOSS, READERS, WIDES, is_teacher, scores, shorten, with_unknown
+from imdb_ladder import (
+    READERS,
+    WIDES,
+    is_teacher,
+    loss_of,
+    reads_unlabelled,
+    scores,
+    shorten,
+)
 
 from rnnbook import training
 from rnnbook.data.streams import StreamBatches
@@ -179,9 +186,9 @@ class Pretrained(NamedTuple):
         resumed, cpu = checkpoint.exists(), time.process_time()
         history = training.fit(
             model, batches["train"], batches["valid"], optimizer=optimizer,
-            loss=virtual_adversarial_loss(model, settings.move) if settings.move else LOSS,
-            epochs=min(settings.epochs, epochs), metric="accuracy", clip=1.0,
-            checkpoint=checkpoint, seed=self.seed, progress=sys.stdout.isatty(),
+            loss=loss_of(model, settings), epochs=min(settings.epochs, epochs),
+            metric="accuracy", clip=1.0, checkpoint=checkpoint, seed=self.seed,
+            progress=sys.stdout.isatty(),
         )  # fmt: skip
         cpu = time.process_time() - cpu
         logits = {part: in_order(model, batches[part]) for part in parts[1:]}
@@ -230,12 +237,9 @@ def reviews(texts, part, direction, settings):
     """Batches of one part, the last ``max_length`` tokens of each review, <pad> before them."""
     ids = directed(texts, part, direction)
     labels = np.zeros(len(ids)) if part == "unsup" else texts.labels(part)
-    if part == "train" and settings.teacher:
+    if part == "train" and reads_unlabelled(settings):
         ids = ids + directed(texts, "unsup", direction)
-        labels = np.concatenate([labels, texts.taught(settings.teacher)])
-    elif part == "train" and settings.move:
-        ids = ids + directed(texts, "unsup", direction)
-        labels = with_unknown(labels, len(ids))
+        labels = np.concatenate([labels, texts.in_place_of_labels(settings)])
     keep = "tail" if direction == "forward" else "head"  # of a review that is read from its end
     cut = [
         np.concatenate([[PAD], shorten(review, settings.max_length, keep)]).astype(np.int64)
