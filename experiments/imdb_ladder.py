@@ -144,9 +144,8 @@ class Rung(NamedTuple):
             runs.rise_and_fall(optimizer, settings.lr, updates)
         resumed, cpu = checkpoint.exists(), time.process_time()
         history = training.fit(
-            model, train, valid, optimizer=optimizer,
-            loss=loss_of(model, settings), epochs=min(settings.epochs, epochs),
-            metric="accuracy", clip=1.0,
+            model, train, valid, optimizer=optimizer, loss=loss_of(model, settings),
+            epochs=min(settings.epochs, epochs), metric="accuracy", clip=1.0,
             patience=None if settings.decay else 2, checkpoint=checkpoint, seed=self.seed,
             progress=sys.stdout.isatty(),
         )  # fmt: skip
