@@ -45,8 +45,8 @@ PROTOCOL = [
     "Runs named bag are logistic regressions on token counts, with the C that is best on the "
     "validation part.",
     "Each finished run was scored on the 25,000 test reviews once, with the weights of its best "
-    "validation epoch; no choice used that score (two rules of the ladder name runs that were "
-    "scored before a setting was chosen). Runs named clip were added after the others had shown "
+    "validation epoch; no choice used that score (two later rules name runs that were scored "
+    "before a setting was chosen). Runs named clip were added after the others had shown "
     "jumps on the training part, runs named bag and twins last.",
     "Seconds are wall-clock time of training and validation on a machine that did other work as "
     "well: upper bounds. cpu_seconds: processor time over all threads; null where a run was "
