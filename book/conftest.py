@@ -1,8 +1,13 @@
 """How `pytest --nbval` treats the notebooks: offline, and strictly where the data are at hand."""
 
+import itertools
 import os
+import sys
+import tempfile
 
+import nbval.kernel
 import pytest
+from nbval.kernel import KernelManager
 
 from rnnbook.data import fetch, imdb, series, shakespeare
 
@@ -15,6 +20,23 @@ NEEDS = {
 }
 
 os.environ.setdefault("RNNBOOK_OFFLINE", "1")  # the kernels inherit it
+
+SOCKETS = tempfile.TemporaryDirectory(prefix="rnnbook-")  # one a worker, removed at its end
+numbers = itertools.count()
+
+
+def kernel_manager(**options):
+    """A kernel that is reached through files, not ports.
+
+    Two workers that each pick free ports for a kernel may pick the same. Then a kernel dies at its
+    start, or its heartbeat waits for ever on a socket of another kind, and pytest waits with it.
+    """
+    file = f"{SOCKETS.name}/{next(numbers)}.json"
+    return KernelManager(transport="ipc", connection_file=file, **options)
+
+
+if sys.platform != "win32":  # ZeroMQ has no files to talk through there
+    nbval.kernel.KernelManager = kernel_manager
 
 
 def at_hand(file):
