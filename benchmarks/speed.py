@@ -49,7 +49,8 @@ PROTOCOL = [
     "A ratio is scratch / torch of two processes that ran one after the other; of the rounds, the "
     "median is given, with the lowest and the highest. Times are medians over the rounds.",
     "Floating-point operations: 2 T N G H (D + H) forward, three times that in training, G the "
-    "number of gates. Their share is of the best float32 matrix product of NumPy in any round.",
+    "number of gates. Their share is of the best float32 matrix product of NumPy in any round; "
+    "that of torch stands beside it. They use different libraries.",
     "Products: what the four gates of an LSTM ask of the state in one step of N = 64, H = 128, "
     "in three layouts; microseconds, the best of any round.",
     "Peak memory: how far the first calls raise the highest resident size of a process that has "
@@ -101,11 +102,12 @@ def load_before(arguments):
 def run(arguments):
     sizes = QUICK_SIZES if arguments.quick else SIZES
     load = load_before(arguments)
-    measured, peak, products = {}, 0.0, []
+    measured, peaks, products = {}, dict.fromkeys(("scratch", "torch"), 0.0), []
     for number in range(arguments.rounds):
-        limits = in_process("limits", "RNN", sizes[0], arguments)
-        peak = max(peak, limits["gflops"])
-        products.append(limits["products_us"])
+        for who in peaks:
+            limits = in_process(f"{who}-limits", "RNN", sizes[0], arguments)
+            peaks[who] = max(peaks[who], limits["gflops"])
+        products.append(in_process("products", "RNN", sizes[0], arguments))
         for layer in GATES:
             for size in sizes:
                 for who in ("scratch", "torch"):
@@ -113,7 +115,7 @@ def run(arguments):
                     measured.setdefault((layer, size), {}).setdefault(who, []).append(one)
                 print(f"round {number + 1}: {layer} {size}", flush=True)
     rows = [
-        row(layer, size, mode, sides, peak)
+        row(layer, size, mode, sides, peaks["scratch"])
         for mode in ("forward", "training")
         for (layer, size), sides in measured.items()
     ]
@@ -124,7 +126,8 @@ def run(arguments):
         "threads": arguments.threads,
         "rounds": arguments.rounds,
         "seconds": arguments.seconds,
-        "peak_gflops": digits(peak),
+        "peak_gflops": digits(peaks["scratch"]),
+        "torch_peak_gflops": digits(peaks["torch"]),
         "products_us": {name: digits(min(p[name] for p in products)) for name in products[0]},
         "rows": rows,
         "geomean": {mode: geomeans(rows, mode) for mode in ("forward", "training")},
@@ -161,8 +164,10 @@ def in_process(who, layer, size, arguments):
 
 def measure(who, layer, size, seconds, threads):
     """Best time and peak memory of each mode, in the process that this runs in."""
-    if who == "limits":
-        return {"gflops": peak_gflops(seconds), "products_us": products_us(seconds)}
+    if who.endswith("-limits"):
+        return {"gflops": peak_gflops(who, seconds, threads)}
+    if who == "products":
+        return products_us(seconds)
     modes = MODES[who](layer, size, threads)
     before, result = peak_memory(), {}
     for name, call in modes.items():
@@ -278,10 +283,16 @@ def best(call, seconds):
     return min(times)
 
 
-def peak_gflops(seconds, size=2048):
-    a = np.random.default_rng(0).standard_normal((size, size)).astype(np.float32)
-    out = np.empty_like(a)
-    return 2 * size**3 / best(lambda: np.matmul(a, a, out=out), seconds) / 1e9
+def peak_gflops(who, seconds, threads, size=2048):
+    """What one side's product of two large matrices reaches."""
+    a, matmul = np.random.default_rng(0).standard_normal((size, size)).astype(np.float32), np.matmul
+    if who == "torch-limits":
+        import torch
+
+        torch.set_num_threads(threads)
+        a, matmul = torch.tensor(a), torch.matmul
+    out = a @ a
+    return 2 * size**3 / best(lambda: matmul(a, a, out=out), seconds) / 1e9
 
 
 def products_us(seconds):

@@ -28,6 +28,7 @@ def check_results(results):
     assert {point["layer"] for point in results["growth"]} == {"RNN", "GRU", "LSTM"}
     assert set(results["products_us"]) == {"by gate", "rows", "columns"}
     assert results["machine"]["processor"] and results["threads"] >= 1
+    assert results["peak_gflops"] > 0
 
 
 def test_a_quick_run_measures_every_layer_and_mode(tmp_path):
@@ -40,8 +41,9 @@ def test_a_quick_run_measures_every_layer_and_mode(tmp_path):
     assert first["ratio"] == pytest.approx(first["scratch_ms"] / first["torch_ms"], rel=1e-2)
 
 
-def test_the_committed_results_are_whole():
-    results = json.loads((ROOT / "book" / "results" / "speed.json").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("name", ["speed.json", "speed-intel.json"])
+def test_the_committed_results_are_whole(name):
+    results = json.loads((ROOT / "book" / "results" / name).read_text(encoding="utf-8"))
     check_results(results)
     assert len(results["rows"]) == 36 and results["rounds"] >= 3
     assert {point["vary"] for point in results["growth"]} == {"T", "N", "H"}
