@@ -64,7 +64,7 @@ execute: setup  ## execute the notebooks and store their outputs in place
 handouts: setup  ## the notebooks without the solutions of their exercises, for a class: _build/handouts
 	@$(BIN)/python book/handouts.py
 
-bench: setup  ## time the layers from scratch against torch.nn: book/results/speed.json (ten minutes)
+bench: setup  ## time the layers from scratch against torch.nn on this machine: book/results/speed.json (15 minutes)
 	$(BIN)/python benchmarks/speed.py
 
 clean:  ## remove the site and caches; the environment and the checkpoints of experiments stay

@@ -1,6 +1,6 @@
 """Time the recurrent layers from scratch against those of torch.nn, on the CPU, in float32.
 
-    python benchmarks/speed.py             everything, about ten minutes: book/results/speed.json
+    python benchmarks/speed.py             everything, a quarter of an hour: book/results/speed.json
     python benchmarks/speed.py --ragged    batches of unequal lengths: book/results/ragged.json
     python benchmarks/speed.py --quick     the same on tiny sizes, to see that it works
 
@@ -51,6 +51,7 @@ PROTOCOL = [
     "Floating-point operations: 2 T N G H (D + H) forward, three times that in training, G the "
     "number of gates. Their share is of the best float32 matrix product of NumPy in any round; "
     "that of torch stands beside it. They use different libraries.",
+    "Growth: a training step from scratch; medians over the rounds.",
     "Products: what the four gates of an LSTM ask of the state in one step of N = 64, H = 128, "
     "in three layouts; microseconds, the best of any round.",
     "Peak memory: how far the first calls raise the highest resident size of a process that has "
@@ -105,8 +106,8 @@ def run(arguments):
     measured, peaks, products = {}, dict.fromkeys(("scratch", "torch"), 0.0), []
     for number in range(arguments.rounds):
         for who in peaks:
-            limits = in_process(f"{who}-limits", "RNN", sizes[0], arguments)
-            peaks[who] = max(peaks[who], limits["gflops"])
+            peak = in_process(f"{who}-peak", "RNN", sizes[0], arguments)["gflops"]
+            peaks[who] = max(peaks[who], peak)
         products.append(in_process("products", "RNN", sizes[0], arguments))
         for layer in GATES:
             for size in sizes:
@@ -164,8 +165,8 @@ def in_process(who, layer, size, arguments):
 
 def measure(who, layer, size, seconds, threads):
     """Best time and peak memory of each mode, in the process that this runs in."""
-    if who.endswith("-limits"):
-        return {"gflops": peak_gflops(who, seconds, threads)}
+    if who in ("scratch-peak", "torch-peak"):
+        return {"gflops": peak_gflops(who.removesuffix("-peak"), seconds, threads)}
     if who == "products":
         return products_us(seconds)
     modes = MODES[who](layer, size, threads)
@@ -285,8 +286,9 @@ def best(call, seconds):
 
 def peak_gflops(who, seconds, threads, size=2048):
     """What one side's product of two large matrices reaches."""
-    a, matmul = np.random.default_rng(0).standard_normal((size, size)).astype(np.float32), np.matmul
-    if who == "torch-limits":
+    a = np.random.default_rng(0).standard_normal((size, size)).astype(np.float32)
+    matmul = np.matmul
+    if who == "torch":
         import torch
 
         torch.set_num_threads(threads)
@@ -372,13 +374,16 @@ def growth(arguments):
             for value in values:
                 size = list(base)
                 size["TNDH".index(letter)] = value
-                measured = in_process("scratch", layer, size, arguments)["training"]
+                measured = [
+                    in_process("scratch", layer, size, arguments)["training"]
+                    for _ in range(arguments.rounds)
+                ]
                 yield {
                     "layer": layer,
                     "vary": letter,
                     "value": value,
-                    "ms": digits(measured["ms"]),
-                    "peak_mb": digits(measured["peak_mb"]),
+                    "ms": digits(statistics.median(one["ms"] for one in measured)),
+                    "peak_mb": digits(max(one["peak_mb"] for one in measured)),
                 }
 
 

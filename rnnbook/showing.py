@@ -62,7 +62,7 @@ def results_file(name):
     Parameters
     ----------
     name : str
-        Of a file in ``book/results``, such as "speed.json".
+        Of a file in ``book/results``, such as "ragged.json".
 
     Returns
     -------

@@ -20,7 +20,7 @@ class Quiet(SimpleHTTPRequestHandler):
 @pytest.mark.parametrize("folder", [".", "book/03-bptt"])
 def test_results_are_found_from_a_page_and_from_the_top(folder, monkeypatch):
     monkeypatch.chdir(ROOT / folder)
-    assert results_file("speed.json").resolve() == ROOT / "book" / "results" / "speed.json"
+    assert results_file("ragged.json").resolve() == ROOT / "book" / "results" / "ragged.json"
 
 
 def test_without_a_copy_of_the_repository_results_are_fetched_once(tmp_path, monkeypatch):
