@@ -21,7 +21,7 @@ NEEDS = {
 
 os.environ.setdefault("RNNBOOK_OFFLINE", "1")  # the kernels inherit it
 
-SOCKETS = tempfile.TemporaryDirectory(prefix="rnnbook-")  # one a worker, removed at its end
+sockets = tempfile.TemporaryDirectory(prefix="rnnbook-")  # one a process, removed at its end
 numbers = itertools.count()
 
 
@@ -31,7 +31,7 @@ def kernel_manager(**options):
     Two workers that each pick free ports for a kernel may pick the same. Then a kernel dies at its
     start, or its heartbeat waits for ever on a socket of another kind, and pytest waits with it.
     """
-    file = f"{SOCKETS.name}/{next(numbers)}.json"
+    file = f"{sockets.name}/{next(numbers)}.json"
     return KernelManager(transport="ipc", connection_file=file, **options)
 
 

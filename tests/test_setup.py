@@ -2,11 +2,14 @@
 
 import json
 import re
+import shutil
 import subprocess
+import sys
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -129,3 +132,15 @@ def test_the_notebook_shows_no_error_and_no_stderr(path):
 @each_notebook
 def test_the_notebook_was_executed_with_its_data(path):
     assert not [o for o in outputs(path) if "cannot be had here" in json.dumps(o)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="ZeroMQ has no files to talk through there")
+def test_kernels_of_the_notebook_tests_are_reached_through_files(tmp_path):
+    source = "from ipykernel.kernelapp import IPKernelApp\nprint(IPKernelApp.instance().transport)"
+    output = nbformat.v4.new_output("stream", name="stdout", text="ipc\n")
+    cell = nbformat.v4.new_code_cell(source, execution_count=1, outputs=[output])
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "transport.ipynb")
+    shutil.copy(ROOT / "book" / "conftest.py", tmp_path)
+    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", tmp_path]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
