@@ -51,7 +51,7 @@ PROTOCOL = [
     "Floating-point operations: 2 T N G H (D + H) forward, three times that in training, G the "
     "number of gates. Their share is of the best float32 matrix product of NumPy in any round; "
     "that of torch stands beside it. They use different libraries.",
-    "Growth: a training step from scratch; medians over the rounds.",
+    "Growth: a training step from scratch; median time and highest memory over the rounds.",
     "Products: what the four gates of an LSTM ask of the state in one step of N = 64, H = 128, "
     "in three layouts; microseconds, the best of any round.",
     "Peak memory: how far the first calls raise the highest resident size of a process that has "
@@ -60,7 +60,7 @@ PROTOCOL = [
 
 
 RAGGED_PROTOCOL = [
-    "A training step, as in speed.json, on sequences of all lengths from T/2 to T. packed: "
+    "A training step, as without --ragged, on sequences of all lengths from T/2 to T. packed: "
     "torch.nn on a packed sequence; twin: rnnbook.pytorch; scratch: rnnbook.scratch; padded: "
     "torch.nn on the padded array, which computes something else, for it reads padding.",
     "Each way in a process of its own, in turn; medians over the rounds, in milliseconds.",
