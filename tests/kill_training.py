@@ -20,7 +20,7 @@ import safetensors.numpy
 from rnnbook import scratch, training
 from rnnbook.interop import copy_weights, get_weights, read_safetensors
 
-EPOCHS = 12
+EPOCHS = 40
 
 
 def learner(twin):
