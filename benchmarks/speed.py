@@ -2,7 +2,7 @@
 
     python benchmarks/speed.py             everything, a quarter of an hour: book/results/speed.json
     python benchmarks/speed.py --ragged    batches of unequal lengths: book/results/ragged.json
-    python benchmarks/speed.py --quick     the same on tiny sizes, to see that it works
+    python benchmarks/speed.py --quick --results FILE    the same on tiny sizes, to see it work
 
 Each side runs in a process of its own, one after the other, round after round: in one process the
 thread pools of NumPy's BLAS and of torch would disturb each other. Let the machine do nothing else.
@@ -83,6 +83,8 @@ def main():
         print(json.dumps(measure(who, layer, size, arguments.seconds, arguments.threads)))
         return
     if arguments.quick:
+        if not arguments.results:
+            parser.error("--quick measures nothing of use: name another file with --results")
         arguments.rounds, arguments.seconds = 1, 0.01
     name, function = ("ragged", run_ragged) if arguments.ragged else ("speed", run)
     results = function(arguments)
